@@ -1,0 +1,1 @@
+"""PyTorch side: upsampling blocks, encoders, networks, checkpoint reading."""

@@ -1,0 +1,78 @@
+"""Files appear whole, all of them, or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from edgeup.errors import EdgeupError
+from edgeup.files import prepare_folder, write_all
+
+
+def test_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+    write_all({tmp_path / "a": b"one", tmp_path / "b": b"two"})
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"one", "b": b"two"}
+
+
+def test_results_are_as_readable_as_any_other_file(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_all({tmp_path / "a": b"one"})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("failing_write", [0, 1])
+def test_a_full_disk_leaves_the_earlier_result_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing_write: int
+) -> None:
+    write_all({tmp_path / "a": b"old a", tmp_path / "b": b"old b"})
+    calls = iter(range(10))
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if next(calls) == failing_write:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EdgeupError, match="No space left on device"):
+        write_all({tmp_path / "a": b"new a", tmp_path / "b": b"new b"})
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old a", "b": b"old b"}
+
+
+def test_an_interrupt_while_writing_leaves_the_earlier_result_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_all({tmp_path / "a": b"old"})
+
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_all({tmp_path / "a": b"new"})
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_a_folder_is_made_but_a_missing_path_is_refused(tmp_path: Path) -> None:
+    prepare_folder(tmp_path / "out")
+    assert (tmp_path / "out").is_dir()
+    with pytest.raises(EdgeupError, match="does not exist; create it"):
+        prepare_folder(tmp_path / "no" / "such")
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(EdgeupError, match="is a file"):
+        prepare_folder(tmp_path / "out")
+
+
+def test_an_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may write anywhere, so the operating system's answer is put in its place.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(EdgeupError, match="not writable"):
+        prepare_folder(tmp_path)
