@@ -1,0 +1,1 @@
+"""Untrusted checkpoints to NumPy arrays, and arrays into modules. Runs nothing from a file."""
