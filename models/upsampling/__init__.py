@@ -1,0 +1,1 @@
+"""Upsampling blocks, one file each."""
