@@ -1,0 +1,133 @@
+"""The front of the export: a module to the bytes of an ONNX file, and proof of what is in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeup.errors import EdgeupError
+from edgeup.export.opset import convert_opset
+from edgeup.export.serialize import FileFacts, read_back, to_bytes
+from edgeup.export.simplify import simplify
+from edgeup.export.torch_dims import DynamicDim
+from edgeup.export.torch_export import export_module
+from edgeup.spec import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX file in memory. ``facts`` were read from ``content``, not from what was asked."""
+
+    content: bytes
+    facts: FileFacts
+    notices: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+    @property
+    def model(self) -> ir.Model:
+        """The graph, parsed anew from ``content`` at each call."""
+        import onnx
+        import onnx_ir as ir
+
+        return ir.from_proto(onnx.load_model_from_string(self.content))
+
+
+def to_onnx(
+    module: torch.nn.Module,
+    inputs: Sequence[TensorSpec],
+    *,
+    opset: int,
+    ir_version: int | None = None,
+    output_names: Sequence[str] | None = None,
+    dynamic: Mapping[str, DynamicDim] | None = None,
+) -> Exported:
+    """Export, simplify, move to the wanted opset, serialize, read back.
+
+    Args:
+        module: exported in inference mode, and left as it was.
+        inputs: a spec per input; a dimension that is a string becomes dynamic.
+        opset: what the target reads.
+        ir_version: by default the one that came with ``opset``.
+        output_names: a name per graph output.
+        dynamic: what is known of dynamic dimensions, by name.
+
+    Raises:
+        EdgeupError: a stage could not do its work; the line names the operator or node.
+    """
+    notices: list[str] = []
+    watch = _Watch()
+    with watch("export"):
+        model = export_module(module, inputs, output_names, dynamic=dynamic, notice=notices.append)
+    with watch("simplify"):
+        model = simplify(model, notice=notices.append)
+    with watch("opset"):
+        model = convert_opset(model, opset, ir_version)
+    with watch("serialize"):
+        content, facts = finish(model)
+    return Exported(content, facts, tuple(notices), watch.seconds)
+
+
+def finish(model: ir.Model) -> tuple[bytes, FileFacts]:
+    """The bytes to deploy, without the traces of how they came to be, checked and read back.
+
+    Torch leaves the module's source lines and the paths of the machine that exported in every
+    node's metadata; older exporters, in its documentation. What the model as a whole says of
+    itself (class names, licences) stays.
+
+    Args:
+        model: not changed.
+
+    Raises:
+        EdgeupError: the model is invalid, too large, or the bytes say another opset than it.
+    """
+    import onnx
+
+    content = to_bytes(_without_traces(model))
+    try:
+        onnx.checker.check_model(content, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise EdgeupError(f"the graph is no valid ONNX: {' '.join(str(error).split())}") from error
+    facts = read_back(content)
+    wanted = (model.opset_imports.get(""), model.ir_version)
+    if (facts.opset, facts.ir_version) != wanted:
+        raise EdgeupError(
+            f"the file says opset {facts.opset}, IR {facts.ir_version}; "
+            f"wanted opset {wanted[0]}, IR {wanted[1]}"
+        )
+    return content, facts
+
+
+def _without_traces(model: ir.Model) -> ir.Model:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    said = {k: v for k, v in model.metadata_props.items() if not k.startswith("pkg.")}
+    clean = model.clone()
+    ClearMetadataAndDocStringPass()(clean)
+    clean.metadata_props.clear()
+    clean.metadata_props.update(said)
+    clean.doc_string = model.doc_string
+    clean.producer_name, clean.producer_version = "edgeup", None
+    clean.graph.name = clean.graph.name or "main_graph"
+    return clean
+
+
+class _Watch:
+    """Wall time of named stages, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = time.perf_counter() - start
