@@ -1,0 +1,184 @@
+"""The one timer: callables take turns in one process.
+
+Interleaved, because a shared or warming machine drifts: runs of one round stand next to each
+other in time, so what disturbs one disturbs all, and ratios within a round cancel it.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeup.errors import EdgeupError
+
+Times: TypeAlias = npt.NDArray[np.float64]
+Work: TypeAlias = Callable[[], object]
+Clock: TypeAlias = Callable[[], int]
+"""Nanoseconds from any origin, never going back."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to warm up and to measure; the defaults of time and count are trtexec's.
+
+    Warm-up ends when its time is over and the times no longer drift: clocks ramp, caches fill
+    and kernels load in time, not in a number of runs. It ends unsettled at ``warmup_limit_s``;
+    ``drift`` in `edgeup.runtime.latency` then tells. Measuring ends after ``min_rounds`` and
+    ``duration_s``, or after ``max_rounds``.
+    """
+
+    warmup_s: float = 0.2
+    warmup_limit_s: float = 5.0
+    settled: float = 0.05
+    duration_s: float = 3.0
+    min_rounds: int = 10
+    max_rounds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_rounds < 1 or (self.max_rounds or self.min_rounds) < self.min_rounds:
+            raise EdgeupError(
+                f"cannot measure {self.min_rounds} to {self.max_rounds} rounds: at least 1, and "
+                f"the most not below the least"
+            )
+
+
+DEFAULT_BUDGET = Budget()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a measurement stands: its stage ("warm-up", "measure") and the share done, 0 to 1."""
+
+    stage: str
+    done: float
+
+
+def measure(
+    works: Mapping[str, Work],
+    budget: Budget = DEFAULT_BUDGET,
+    *,
+    seed: int = 0,
+    clock: Clock = time.perf_counter_ns,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Times]:
+    """Time callables against each other; a Ctrl-C passes through and leaves nothing changed.
+
+    In every round each runs once. The order is drawn anew for every two rounds and reversed in
+    the second, so that over such a pair each stands in the middle on average.
+
+    Returns:
+        Milliseconds by name; element ``i`` of each comes from round ``i``.
+
+    Raises:
+        EdgeupError: there is nothing to time.
+    """
+    if not works:
+        raise EdgeupError("nothing to time")
+    orders = _orders(list(works), seed)
+    report = _throttled(progress, clock)
+    _warm_up(works, budget, orders, clock, report)
+    rounds: list[dict[str, float]] = []
+    with _without_gc():
+        start = clock()
+        while True:
+            rounds.append(_round(works, next(orders), clock))
+            elapsed_s = (clock() - start) * 1e-9
+            share = min(elapsed_s / budget.duration_s, 1.0) if budget.duration_s > 0 else 1.0
+            share = min(share, len(rounds) / budget.min_rounds)
+            if share >= 1.0 or len(rounds) == budget.max_rounds:
+                break
+            report(Progress("measure", share))
+    return {name: np.array([one[name] for one in rounds]) for name in works}
+
+
+def _round(works: Mapping[str, Work], order: Sequence[str], clock: Clock) -> dict[str, float]:
+    times = {}
+    for name in order:
+        work = works[name]
+        start = clock()
+        result = work()
+        stop = clock()
+        del result  # freed outside the timed part
+        times[name] = (stop - start) * 1e-6
+    return times
+
+
+_WINDOW = 5  # rounds whose medians are compared: enough to outvote two disturbed ones
+
+
+def _warm_up(
+    works: Mapping[str, Work],
+    budget: Budget,
+    orders: Iterator[Sequence[str]],
+    clock: Clock,
+    report: Callable[[Progress], None],
+) -> None:
+    start = clock()
+    rounds: list[dict[str, float]] = []
+    while True:
+        elapsed_s = (clock() - start) * 1e-9
+        if elapsed_s >= budget.warmup_limit_s:
+            return
+        if elapsed_s >= budget.warmup_s and _is_settled(works, rounds, budget.settled):
+            return
+        rounds.append(_round(works, next(orders), clock))
+        report(Progress("warm-up", min(elapsed_s / max(budget.warmup_s, 1e-9), 1.0)))
+
+
+def _is_settled(names: Mapping[str, Work], rounds: list[dict[str, float]], settled: float) -> bool:
+    """Whether every callable's last rounds are as fast as those before them."""
+    if len(rounds) < 2 * _WINDOW:
+        return False
+    before, after = rounds[-2 * _WINDOW : -_WINDOW], rounds[-_WINDOW:]
+    return all(
+        abs(_median(after, name) - _median(before, name)) <= settled * _median(before, name)
+        for name in names
+    )
+
+
+def _median(rounds: list[dict[str, float]], name: str) -> float:
+    return float(np.median([one[name] for one in rounds]))
+
+
+def _orders(names: list[str], seed: int) -> Iterator[Sequence[str]]:
+    random = np.random.default_rng(seed)
+    while True:
+        order = [names[i] for i in random.permutation(len(names))]
+        yield order
+        yield order[::-1]
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """No garbage collection inside: it would land in whichever run allocates next."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _throttled(
+    progress: Callable[[Progress], None] | None, clock: Clock
+) -> Callable[[Progress], None]:
+    """Calls ``progress`` ten times a second at most: a terminal is slower than a small model."""
+    last: int | None = None
+
+    def report(now: Progress) -> None:
+        nonlocal last
+        at = clock()
+        if progress is not None and (last is None or at - last >= 100_000_000):
+            last = at
+            progress(now)
+
+    return report
