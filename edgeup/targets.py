@@ -75,7 +75,7 @@ def ir_version_of(opset: int) -> int:
 
 @cache
 def _document() -> Mapping[str, Any]:
-    text = files("edgeup").joinpath("data", "targets.json").read_text(encoding="utf-8")
+    text = (files("edgeup") / "data" / "targets.json").read_text(encoding="utf-8")
     document: Mapping[str, Any] = json.loads(text)
     return document
 
@@ -83,11 +83,14 @@ def _document() -> Mapping[str, Any]:
 @cache
 def all_targets() -> tuple[Target, ...]:
     """Every target, in the order in which `edgeup list targets` shows them."""
-    lists = ("boards", "sources", "unverified")
-    return tuple(
-        Target(**{key: tuple(value) if key in lists else value for key, value in entry.items()})
-        for entry in _document()["targets"]
-    )
+    return tuple(_target(entry) for entry in _document()["targets"])
+
+
+def _target(entry: Mapping[str, Any]) -> Target:
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    return Target(**fields)
 
 
 def sources() -> Mapping[str, str]:

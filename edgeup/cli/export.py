@@ -1,0 +1,148 @@
+"""`edgeup export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
+from edgeup.errors import EdgeupError
+from edgeup.targets import default_target
+
+DEFAULT_SHAPE = (1, 3, 224, 224)
+
+
+def export(
+    module: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PACKAGE.MODULE:NAME]",
+            help="Your own nn.Module, or a function that returns one. Without it: --model.",
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="See `edgeup list models`.")] = "fastdepth",
+    preset: Annotated[str | None, typer.Option(help="A published FastDepth network.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="mobilenet or resnet18 to resnet152.", show_default="mobilenet"),
+    ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(help="See `edgeup list decoders`.", show_default="nnconv5"),
+    ] = None,
+    skip: Annotated[
+        str | None, typer.Option(help="none, add or concat.", show_default="none")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="State dict or FastDepth checkpoint (.pth, .pt, .pth.tar, .safetensors); "
+            "nothing in it is run.",
+            show_default="random weights",
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            "--shapes",
+            help="NCHW, 1x3x224x224 or image:1x3x224x224; once per input. [default: 1x3x224x224]",
+        ),
+    ] = None,
+    dynamic: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave dimensions open: batch, spatial, or batch,spatial."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Where it will run: see `edgeup list targets`.")
+    ] = default_target(),
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX opset to write.", show_default="the target's")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where model.onnx and report.json go.",
+            show_default="the model's name",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="For the latency.", show_default="all cores"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of random weights and test inputs.")] = 0,
+    style: FormatOption = Format.TEXT,
+) -> int:
+    """Export a PyTorch network to ONNX for a target; check parity and latency; report."""
+
+    def body(answer: Answer) -> bool:
+        from edgeup.cli.parse import parse_dynamic, parse_image_shape, parse_shape
+        from edgeup.cli.progress import progress
+        from edgeup.cli.summary import export_summary
+        from edgeup.files import prepare_folder, write_all
+        from edgeup.pipeline.export import ExportRequest, export_subject, report_sections
+        from edgeup.pipeline.fastdepth import FastDepthChoice, fastdepth_subject
+        from edgeup.pipeline.subject import Dynamic
+        from edgeup.pipeline.user_module import user_subject
+        from edgeup.report import compose, to_bytes
+        from edgeup.targets import find_target
+
+        request = ExportRequest(
+            target=find_target(target),
+            opset=opset,
+            dynamic=Dynamic(*parse_dynamic(dynamic or ())),
+            threads=threads,
+            seed=seed,
+        )
+        request.target.choose_opset(opset)
+        if output is not None:
+            prepare_folder(output)
+        with progress() as stage:
+            stage("building the network")
+            if module is None:
+                _only_fastdepth(model)
+                image = parse_image_shape(shape or (), DEFAULT_SHAPE)
+                choice = FastDepthChoice(preset, encoder, decoder, skip, weights, seed)
+                subject = fastdepth_subject(choice, image)
+            else:
+                _no_network_options(preset, encoder, decoder, skip, weights)
+                subject = user_subject(module, [parse_shape(text) for text in shape or ()])
+            folder = output or Path(subject.name)
+            prepare_folder(folder)
+            proven = export_subject(subject, request, stage)
+        report = compose(**report_sections(proven, "model.onnx"))
+        write_all(
+            {
+                folder / "model.onnx": proven.exported.content,
+                folder / "report.json": to_bytes(report),
+            }
+        )
+        if answer.style is Format.JSON:
+            answer.json(report)
+        else:
+            answer.show(*export_summary(report, folder))
+        return bool(report["passed"])
+
+    return run_verb(style, body)
+
+
+def _only_fastdepth(model: str) -> None:
+    from edgeup.errors import unknown
+
+    if model != "fastdepth":
+        raise unknown("model", model, ("fastdepth",))
+
+
+def _no_network_options(*options: object) -> None:
+    names = ("--preset", "--encoder", "--decoder", "--skip", "--weights")
+    given = [name for name, value in zip(names, options, strict=True) if value is not None]
+    if given:
+        raise EdgeupError(
+            f"{' and '.join(given)} choose a network of edgeup's, and a module of your own was "
+            f"named; leave one of the two out"
+        )

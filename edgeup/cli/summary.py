@@ -1,0 +1,120 @@
+"""A report as a person reads it in a terminal, 80 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[RenderableType]:
+    """The report of `edgeup export`: network, file, parity, latency, notices."""
+    yield facts(
+        {
+            "network": _network(report["model"]),
+            "target": _target(report["target"]),
+            "file": _file(report["onnx"], folder),
+            "operators": _operators(report["onnx"]["nodes"]),
+        }
+    )
+    yield Text("\nparity: ONNX Runtime against PyTorch, by kind of input", style="bold")
+    yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
+    yield from _verdicts(report["parity"])
+    yield Text("\nlatency on the CPU of this machine, not on the target", style="bold")
+    yield Padding(latency_lines(report["latency"]), (0, 0, 0, 2))
+    if report["notices"]:
+        yield Text()
+    for notice in report["notices"]:
+        yield Text(f"note: {notice}", style="yellow")
+    yield Text(f"\nwrote {folder / 'model.onnx'} and {folder / 'report.json'}")
+
+
+def facts(rows: Mapping[str, str]) -> Table:
+    """A label and a text per row."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in rows.items():
+        table.add_row(label, text)
+    return table
+
+
+def parity_table(parity: Iterable[Mapping[str, Any]]) -> Table:
+    """A row per output and kind of input, and a row for all of them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("output", "input"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("max_abs", "max_rel", "rmse", "cosine"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for output in parity:
+        for case in (*output.get("cases", ()), {"kind": "all", **output}):
+            table.add_row(
+                output["name"],
+                str(case["kind"]),
+                *(_number(case.get(metric)) for metric in ("max_abs", "max_rel", "rmse")),
+                _number(case.get("cosine"), "{:.8f}"),
+            )
+    return table
+
+
+def _verdicts(parity: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
+    for output in parity:
+        allowed, needed = output["tolerance"], output["needed"]
+        yield Text(
+            f"  {output['name']}: {'passed' if output['passed'] else 'FAILED'}, "
+            f"tolerance atol {_number(allowed['atol'])} + rtol {_number(allowed['rtol'])}; "
+            f"needed atol {_number(needed.get('atol'))} at that rtol, "
+            f"or rtol {_number(needed.get('rtol'))} at that atol",
+            style="green" if output["passed"] else "bold red",
+        )
+        for remark in output.get("notes", ()):
+            yield Text(f"  {output['name']}: {remark}", style="yellow")
+
+
+def latency_lines(latency: Mapping[str, Any]) -> Text:
+    """Where it was measured, then the figures."""
+    return Text.assemble(
+        (f"{latency['device']}", "bold"),
+        f", {latency['backend']}, {latency['threads']} threads, "
+        f"{latency['iterations']} iterations\n"
+        f"median {latency['median_ms']:.2f} ms   p90 {latency['p90_ms']:.2f} ms   "
+        f"p99 {latency['p99_ms']:.2f} ms",
+    )
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    shapes = ", ".join("x".join(map(str, spec["shape"])) for spec in model["inputs"])
+    size = f"{model['parameters'] / 1e6:.3f} M parameters"
+    macs = f", {model['macs'] / 1e9:.3f} GMACs" if model["macs"] is not None else ""
+    return f"{model['description']}, {shapes}\n{size}{macs}"
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    tensorrt = f", TensorRT {target['tensorrt']}" if target.get("tensorrt") else ""
+    return f"{target['name']}{tensorrt}"
+
+
+def _file(onnx: Mapping[str, Any], folder: Path) -> str:
+    macs = f", {onnx['macs'] / 1e9:.3f} GMACs" if onnx["macs"] is not None else ""
+    return (
+        f"{folder / onnx['path']}, {onnx['bytes'] / 1e6:.2f} MB, "
+        f"opset {onnx['opset']}, IR version {onnx['ir_version']}{macs}"
+    )
+
+
+def _operators(nodes: Mapping[str, int]) -> str:
+    by_count = sorted(nodes.items(), key=lambda item: (-item[1], item[0]))
+    return f"{sum(nodes.values())}: " + ", ".join(f"{op} {count}" for op, count in by_count)
+
+
+def _number(value: Any, form: str = "{:.2e}") -> str:
+    if value == 0:
+        return "0"
+    return form.format(value) if isinstance(value, int | float) else str(value or "-")

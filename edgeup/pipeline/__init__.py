@@ -1,0 +1,1 @@
+"""Where the three wings meet: what a verb does, from names and files to a report."""

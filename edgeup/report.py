@@ -1,0 +1,66 @@
+"""The report: one document per run, following the JSON Schema that ships with the package."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.resources import files
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of every report (draft 2020-12)."""
+    text = (files("edgeup") / "data" / "report.schema.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def compose(
+    *,
+    model: Mapping[str, Any],
+    onnx: Mapping[str, Any],
+    parity: Sequence[Mapping[str, Any]],
+    latency: Mapping[str, Any],
+    target: Mapping[str, Any],
+    notices: Sequence[str],
+    stages_s: Mapping[str, float],
+    rewrites: Sequence[Mapping[str, Any]] = (),
+    refusals: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Put the sections together, with the command and the environment of this process.
+
+    ``passed`` is true when every output passed its parity check, and there was one.
+    """
+    from edgeup.runtime.environment import environment
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command_line(sys.argv[1:]),
+        "passed": bool(parity) and all(bool(output["passed"]) for output in parity),
+        "model": dict(model),
+        "onnx": dict(onnx),
+        "rewrites": [dict(rewrite) for rewrite in rewrites],
+        "refusals": [dict(refusal) for refusal in refusals],
+        "parity": [dict(output) for output in parity],
+        "latency": dict(latency),
+        "target": dict(target),
+        "environment": environment(),
+        "notices": list(notices),
+        "stages_s": dict(stages_s),
+    }
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as a shell takes it."""
+    return shlex.join(["edgeup", *arguments])
+
+
+def to_bytes(report: Mapping[str, Any]) -> bytes:
+    """The report as it is written: UTF-8 JSON without NaN or Infinity."""
+    return (json.dumps(report, indent=2, allow_nan=False) + "\n").encode()

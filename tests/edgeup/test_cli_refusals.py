@@ -1,0 +1,168 @@
+"""Bad input: one line on stderr, exit status 2, no traceback, nothing written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REFUSED = [
+    (["--decoder", "nnconv4"], r"unknown decoder 'nnconv4': did you mean .*nnconv"),
+    (["--decoder", "bilinear"], r"unknown decoder 'bilinear'"),
+    (["--encoder", "resnet35"], r"unknown encoder 'resnet35': did you mean resnet34"),
+    (["--skip", "sum"], r"unknown skip 'sum'"),
+    (["--skip", "add", "--decoder", "upconv"], r"skip 'add' with mobilenet has wiring for .*dw"),
+    (["--skip", "concat", "--encoder", "resnet50"], r"skip 'concat' has no wiring for resnet50"),
+    (["--preset", "mobilenet-nnconv"], r"unknown preset .*did you mean mobilenet-nnconv5"),
+    (["--preset", "mobilenet-nnconv5", "--skip", "add"], r"--skip add contradicts preset"),
+    (["--model", "slowdepth"], r"unknown model 'slowdepth': did you mean fastdepth"),
+    (["--shape", "3x224x224"], r"has 3 numbers, and an image has four"),
+    (["--shape", "1x3xHxW"], r"'1x3xHxW' is not a shape"),
+    (["--shape", "1x4x224x224"], r"takes 3 channels \(RGB\), got 4"),
+    (["--shape", "1x3x228x304"], r"228x304.*224x288, 224x320, 256x288, 256x320"),
+    (["--dynamic", "depth"], r"unknown dynamic dimension 'depth'"),
+    (["--target", "jetpack-8"], r"unknown target 'jetpack-8'"),
+    (["--opset", "11"], r"opset 11 is out of reach: jetpack-6.2 reads up to 20"),
+    (["--target", "jetpack-4.6", "--opset", "17"], r"jetpack-4.6 reads up to 13"),
+    (["--weights", "missing.pth"], r"missing\.pth"),
+    (["-o", "no/such/folder"], r"no/such does not exist; create it"),
+    (["-o", "a-file"], r"a-file is a file"),
+    (["--threads", "0"], r"threads"),
+    (["--decodr", "nnconv5"], r"[Nn]o such option.*--decodr"),
+    (["nonsense"], r"'nonsense' does not name a module: wanted package\.module:name"),
+    (["no_such_package.m:f"], r"there is no module no_such_package"),
+    (["json:loads", "--decoder", "upconv"], r"--decoder choose"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_wrong_request_is_one_line(
+    edgeup: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    reason: str,
+) -> None:
+    import re
+
+    (tmp_path / "a-file").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    ran = edgeup("export", *arguments)
+    assert ran.status == 2
+    assert ran.out == ""
+    assert re.search(reason, ran.err), ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert ran.err.startswith("edgeup: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_with_json_the_refusal_is_a_document(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = edgeup("export", "--decoder", "nnconv4", "--format", "json")
+    assert ran.status == 2
+    assert ran.json["exit_status"] == 2
+    assert "unknown decoder" in ran.json["error"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_folder_is_refused_before_any_work(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write anywhere, so the operating system's answer is put in its place.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    ran = edgeup("export", "-o", tmp_path)
+    assert ran.status == 2
+    assert "is not writable; name another with -o" in ran.err
+
+
+USER_CODE = """
+import torch
+from torch import nn
+
+class Twice(nn.Module):
+    def forward(self, left, right):
+        return left * 2, right + 1
+
+def build():
+    return Twice()
+
+def broken():
+    raise KeyError("weights")
+
+number = 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "reason"),
+    [
+        ("build", [], "needs --shape, once per input"),
+        ("build", ["1x2"], "forward takes left, right, and 1 shape was given"),
+        ("build", ["left:1x2", "middle:1x2"], "middle"),
+        ("broken", ["1x2"], r"raised KeyError: 'weights' \(.*subject_code.py:12\)"),
+        ("number", ["1x2"], "gave a int, and an nn.Module was wanted"),
+        ("bild", ["1x2"], "unknown name in subject_code 'bild': did you mean build"),
+    ],
+)
+def test_a_users_module_that_does_not_fit_is_one_line(
+    edgeup: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    shapes: list[str],
+    reason: str,
+) -> None:
+    import re
+
+    (tmp_path / "subject_code.py").write_text(USER_CODE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "subject_code", raising=False)
+    options = [part for shape in shapes for part in ("--shape", shape)]
+    ran = edgeup("export", f"subject_code:{name}", *options)
+    assert ran.status == 2
+    assert re.search(reason, ran.err), ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+COMMAND = [sys.executable, "-m", "edgeup.cli.main", "export", "--shape", "1x3x64x64", "-o", "out"]
+
+
+@pytest.mark.parametrize("delay_s", [0.7, 2.5])
+def test_an_interrupt_leaves_an_earlier_result_untouched(tmp_path: Path, delay_s: float) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.onnx").write_text("earlier")
+    process = subprocess.Popen(
+        COMMAND, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert out == ""
+    assert err == "edgeup: interrupted: nothing was written\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.onnx"]
+    assert (tmp_path / "out" / "model.onnx").read_text() == "earlier"
+
+
+def test_a_disk_that_fills_while_writing_leaves_an_earlier_result_untouched(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.onnx").write_text("earlier")
+    # A limit on the size of any file is what a full disk looks like to write().
+    limited = f"ulimit -f 2000; exec {' '.join(COMMAND)} --format json"
+    done = subprocess.run(
+        ["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2, done.stderr
+    assert "could not write" in json.loads(done.stdout)["error"]
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.onnx"]
+    assert (tmp_path / "out" / "model.onnx").read_text() == "earlier"

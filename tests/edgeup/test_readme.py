@@ -1,0 +1,84 @@
+"""README is true: each command in it runs, and its table is what the networks give."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETUP = [
+    "pip install -e '.[torch]' && edgeup export --decoder nnconv5",
+    "pip install -e '.[test]' && pytest",
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every line of the sh blocks; of the set-up, what stands after the installation."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    assert lines[:2] == SETUP
+    return [lines[0].split(" && ")[1], *lines[2:]]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_runs(command: str, tmp_path: Path) -> None:
+    [module] = [block for block in blocks("python") if "def build" in block]
+    (tmp_path / "my_net.py").write_text(module)
+    program, *arguments = shlex.split(command)
+    assert program == "edgeup"
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeup.cli.main", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) > 3
+    if arguments[0] == "export":
+        assert len(list(tmp_path.glob("*/model.onnx"))) == 1
+        assert len(list(tmp_path.glob("*/report.json"))) == 1
+
+
+def test_the_test_command_is_the_one_that_ci_runs() -> None:
+    runner = (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in runner
+    pattern = re.compile(r"^pip install .*&& pytest$", re.MULTILINE)
+    assert pattern.findall(README) == SETUP[1:]
+
+
+def decoder_rows() -> dict[str, tuple[float, float]]:
+    rows = {}
+    for line in README.splitlines():
+        match = re.match(r"\| `(\w+)` \|[^|]+\|(.+)\|$", line)
+        if match:
+            for kernel, cell in zip("3579", match[2].split("|"), strict=True):
+                if cell.strip():
+                    parameters, macs = cell.split(" M, ")
+                    rows[match[1].replace("K", kernel)] = (float(parameters), float(macs))
+    return rows
+
+
+def test_the_table_of_decoders_is_what_the_networks_give() -> None:
+    import torch
+
+    from edgeup.models.catalog import DECODERS, FastDepthConfig
+    from edgeup.models.cost import macs, parameters
+    from edgeup.models.fastdepth import build
+
+    counted = {}
+    for name in DECODERS:
+        with torch.device("meta"):
+            network = build(FastDepthConfig(decoder=name)).eval()
+        counted[name] = (
+            round(parameters(network) / 1e6, 2),
+            round(macs(network, [(1, 3, 224, 224)]) / 1e9, 2),
+        )
+    assert decoder_rows() == counted
