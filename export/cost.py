@@ -47,6 +47,15 @@ def macs(model: ir.Model) -> Macs:
     return Macs(total)
 
 
+def node_macs(node: ir.Node) -> int:
+    """Multiply-accumulates of one node; 0 where it is not counted or its shapes are unknown."""
+    count = _COUNTS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    try:
+        return 0 if count is None else count(node)
+    except _Unknown:
+        return 0
+
+
 def nodes_by_operator(model: ir.Model) -> dict[str, int]:
     """How many nodes of each operator, most frequent first, subgraphs included.
 

@@ -143,13 +143,22 @@ def _named(
             f"{reference}: forward takes {', '.join(names)}, and {len(shapes)} "
             f"shape{'s were' if len(shapes) != 1 else ' was'} given; give one --shape per input"
         )
-    by_name = {spec.name: spec for spec in shapes if spec.name}
-    if by_name and len(by_name) == len(shapes) and set(by_name) <= set(names):
+    given = [spec.name for spec in shapes if spec.name]
+    matching = [name for name in given if name in names]
+    if matching and (given != matching or len(set(given)) < len(shapes)):
+        strange = [name for name in given if name not in names]
+        raise EdgeupError(
+            f"{reference}: forward takes {', '.join(names)}, and the shapes name "
+            f"{', '.join(strange or given)}; name every input as forward does, or none"
+        )
+    if matching:
+        by_name = {spec.name: spec for spec in shapes}
         order = [name for name in names if name in by_name]
-        if order == names[: len(order)]:
-            return tuple(by_name[name] for name in order)
-        raise EdgeupError(f"{reference}: {names[len(order) - 1]} of forward has no --shape")
-    return tuple(
+        if order != names[: len(order)]:
+            missing = next(name for name in names if name not in by_name)
+            raise EdgeupError(f"{reference}: {missing} of forward has no --shape")
+        return tuple(by_name[name] for name in order)
+    return tuple(  # in the order of forward; other names than its own rename the graph's inputs
         replace(spec, name=spec.name or name)
         for spec, name in zip(shapes, names[: len(shapes)], strict=True)
     )
