@@ -1,0 +1,1 @@
+"""Translations from aten operators to ONNX, for ``torch.onnx.export(dynamo=True)``."""
