@@ -13,29 +13,23 @@ from pathlib import Path
 from edgeup.errors import EdgeupError
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make ``folder`` ready for output, creating its last component alone.
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that `write_all` could not fill, before any work is done; make nothing.
 
-    A whole missing path is more likely a slip of the pen than a wish, so it is refused.
+    Its last component may be missing, and is made when the files are there. A whole missing
+    path is more likely a slip of the pen than a wish.
 
     Raises:
         EdgeupError: the parent does not exist, a file is in the way, or it is not writable.
     """
     if folder.exists() and not folder.is_dir():
         raise EdgeupError(f"output folder {folder} is a file; name a folder with -o")
-    if not folder.exists():
-        if not folder.parent.is_dir():
-            raise EdgeupError(
-                f"output folder {folder} cannot be made: {folder.parent} does not exist; "
-                f"create it, or name another folder with -o"
-            )
-        try:
-            folder.mkdir()
-        except OSError as error:
-            raise EdgeupError(
-                f"output folder {folder} cannot be made: {error.strerror}; name another with -o"
-            ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not folder.exists() and not folder.parent.is_dir():
+        raise EdgeupError(
+            f"output folder {folder} cannot be made: {folder.parent} does not exist; "
+            f"create it, or name another folder with -o"
+        )
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK | os.X_OK):
         raise EdgeupError(f"output folder {folder} is not writable; name another with -o")
 
 
@@ -44,15 +38,20 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
 
     Every file is first written whole (and flushed to the disk) under a temporary name in its
     own folder; only when all are there are they renamed, in the mapping's order. An error or
-    Ctrl-C before that leaves what was there untouched and removes the temporary files.
+    Ctrl-C before that leaves what was there untouched and removes the temporary files, and the
+    folder if this call made it.
 
     Raises:
         EdgeupError: a file could not be written (disk full, folder gone, no permission).
     """
     staged: list[tuple[Path, Path]] = []
+    made: list[Path] = []
     goal = Path()
     try:
         for goal, content in contents.items():
+            if not goal.parent.exists():
+                goal.parent.mkdir()
+                made.append(goal.parent)
             staged.append((_stage(goal, content), goal))
         with _interrupts_ignored():
             while staged:
@@ -65,6 +64,9 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
         for temporary, _ in staged:
             with suppress(OSError):
                 temporary.unlink()
+        for folder in made:
+            with suppress(OSError):  # not empty: the files are there
+                folder.rmdir()
 
 
 def _stage(goal: Path, content: bytes) -> Path:

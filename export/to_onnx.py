@@ -47,6 +47,7 @@ def to_onnx(
     ir_version: int | None = None,
     output_names: Sequence[str] | None = None,
     dynamic: Mapping[str, DynamicDim] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Exported:
     """Export, simplify, move to the wanted opset, serialize, read back.
 
@@ -57,6 +58,7 @@ def to_onnx(
         ir_version: by default the one that came with ``opset``.
         output_names: a name per graph output.
         dynamic: what is known of dynamic dimensions, by name.
+        metadata: goes into the file's ``metadata_props``.
 
     Raises:
         EdgeupError: a stage could not do its work; the line names the operator or node.
@@ -69,6 +71,7 @@ def to_onnx(
         model = simplify(model, notice=notices.append)
     with watch("opset"):
         model = convert_opset(model, opset, ir_version)
+    model.metadata_props.update(metadata or {})
     with watch("serialize"):
         content, facts = finish(model)
     return Exported(content, facts, tuple(notices), watch.seconds)

@@ -77,6 +77,22 @@ def make_input(spec: TensorSpec, seed: int, kind: str) -> Array:
     return _as_dtype(unit.reshape(shape), np.dtype(spec.dtype))
 
 
+def nudged(feeds: Feeds, seed: int, relative: float = 1e-6) -> Feeds:
+    """The feeds with every floating number moved by up to ``relative`` of its tensor's peak.
+
+    1e-6 is about what rounding does to values in the middle of a deep float32 network.
+    """
+    moved: dict[str, Array] = {}
+    for name, array in feeds.items():
+        if array.dtype.kind != "f":
+            moved[name] = array
+            continue
+        noise = _Words(seed, f"nudge/{name}").uniform(*array.shape) * 2 - 1
+        peak = float(np.abs(array).max(initial=0.0)) or 1.0
+        moved[name] = (array + noise * (peak * relative)).astype(array.dtype)
+    return moved
+
+
 def _refuse_unusable(spec: TensorSpec) -> None:
     if not spec.is_static:
         raise EdgeupError(

@@ -49,6 +49,8 @@ class CaseParity:
     ``peak`` is the largest ``|r|``, ``atol`` the absolute tolerance that follows from it;
     ``mismatches`` counts the elements outside the tolerance. Metrics are taken over the
     elements that are finite on both sides and are NaN where ``reason`` says why there are none.
+    ``unstable``: the case failed, but rounding alone moves the reference as far (`Nearby`), so
+    it judges nothing.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class CaseParity:
     finite: bool
     passed: bool
     reason: str
+    unstable: bool = False
 
     def severity(self) -> tuple[float, float]:
         """Orders cases of one output by how bad they are."""
@@ -83,12 +86,13 @@ class CaseParity:
             "finite": self.finite,
             "passed": self.passed,
             "reason": self.reason,
+            "unstable": self.unstable,
         }
 
 
 @dataclass(frozen=True)
 class OutputParity:
-    """One output over all cases: each metric is its worst value of any case.
+    """One output over all cases: each metric is its worst value of any case that judges.
 
     ``atol`` and ``needed.atol`` are those of the worst case, since each case has its own peak.
     ``finite``: every element of both sides was. ``vacuous``: the reference hardly varies over

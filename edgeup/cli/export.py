@@ -11,8 +11,6 @@ from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError
 from edgeup.targets import default_target
 
-DEFAULT_SHAPE = (1, 3, 224, 224)
-
 
 def export(
     module: Annotated[
@@ -26,14 +24,16 @@ def export(
     preset: Annotated[str | None, typer.Option(help="A published FastDepth network.")] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="mobilenet or resnet18 to resnet152.", show_default="mobilenet"),
+        typer.Option(help="See `edgeup list models`.", show_default="the model's"),
     ] = None,
     decoder: Annotated[
         str | None,
-        typer.Option(help="See `edgeup list decoders`.", show_default="nnconv5"),
+        typer.Option(
+            help="See `edgeup list decoders` and `list models`.", show_default="the model's"
+        ),
     ] = None,
     skip: Annotated[
-        str | None, typer.Option(help="none, add or concat.", show_default="none")
+        str | None, typer.Option(help="FastDepth: none, add or concat.", show_default="none")
     ] = None,
     weights: Annotated[
         Path | None,
@@ -42,6 +42,10 @@ def export(
             "nothing in it is run.",
             show_default="random weights",
         ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A setting of the model: see `edgeup list models`."),
     ] = None,
     shape: Annotated[
         list[str] | None,
@@ -81,12 +85,12 @@ def export(
     """Export a PyTorch network to ONNX for a target; check parity and latency; report."""
 
     def body(answer: Answer) -> bool:
-        from edgeup.cli.parse import parse_dynamic, parse_image_shape, parse_shape
+        from edgeup.cli.named import NamedModel, named_subject
+        from edgeup.cli.parse import parse_dynamic, parse_shape
         from edgeup.cli.progress import progress
         from edgeup.cli.summary import export_summary
-        from edgeup.files import prepare_folder, write_all
+        from edgeup.files import check_folder, write_all
         from edgeup.pipeline.export import ExportRequest, export_subject, report_sections
-        from edgeup.pipeline.fastdepth import FastDepthChoice, fastdepth_subject
         from edgeup.pipeline.subject import Dynamic
         from edgeup.pipeline.user_module import user_subject
         from edgeup.report import compose, to_bytes
@@ -101,19 +105,20 @@ def export(
         )
         request.target.choose_opset(opset)
         if output is not None:
-            prepare_folder(output)
+            check_folder(output)
         with progress() as stage:
             stage("building the network")
             if module is None:
-                _only_fastdepth(model)
-                image = parse_image_shape(shape or (), DEFAULT_SHAPE)
-                choice = FastDepthChoice(preset, encoder, decoder, skip, weights, seed)
-                subject = fastdepth_subject(choice, image)
+                subject = named_subject(
+                    NamedModel(model, preset, encoder, decoder, skip, weights, seed),
+                    option or (),
+                    shape or (),
+                )
             else:
                 _no_network_options(preset, encoder, decoder, skip, weights)
                 subject = user_subject(module, [parse_shape(text) for text in shape or ()])
             folder = output or Path(subject.name)
-            prepare_folder(folder)
+            check_folder(folder)
             proven = export_subject(subject, request, stage)
         report = compose(**report_sections(proven, "model.onnx"))
         write_all(
@@ -129,13 +134,6 @@ def export(
         return bool(report["passed"])
 
     return run_verb(style, body)
-
-
-def _only_fastdepth(model: str) -> None:
-    from edgeup.errors import unknown
-
-    if model != "fastdepth":
-        raise unknown("model", model, ("fastdepth",))
 
 
 def _no_network_options(*options: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeup.cli.upsamplers import upsampler_rows, upsampler_table
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class Kind(str, Enum):
 
     MODELS = "models"
     DECODERS = "decoders"
+    UPSAMPLERS = "upsamplers"
     TARGETS = "targets"
 
 
@@ -25,12 +27,16 @@ def listing(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     style: FormatOption = Format.TEXT,
 ) -> int:
-    """List models, decoders or targets."""
+    """List models, decoders, upsamplers or targets."""
 
     def body(answer: Answer) -> bool:
         rows = _ROWS[kind]()
         if answer.style is Format.JSON:
             answer.json({kind.value: rows})
+        elif kind is Kind.UPSAMPLERS:
+            answer.show(upsampler_table(rows))
+        elif kind is Kind.MODELS:
+            answer.show(_table([{**row, "about": _about(row)} for row in rows], ("name", "about")))
         else:
             answer.show(_table(rows, _COLUMNS[kind]))
         return True
@@ -39,20 +45,50 @@ def listing(
 
 
 def _models() -> list[dict[str, Any]]:
-    from edgeup.models.catalog import ENCODERS, PRESETS, SKIPS
+    from edgeup.models.catalog import PRESETS
+    from edgeup.models.networks import NETWORKS
 
+    rows: list[dict[str, Any]] = [
+        {
+            "name": network.name,
+            "kind": "network",
+            "title": network.title,
+            "paper": network.paper,
+            "input": {"name": network.input_name, "shape": list(network.input_shape)},
+            "outputs": list(network.output_names),
+            "encoders": list(network.encoders),
+            "decoders": list(network.decoders),
+            "options": {
+                name: {"default": option.default, "choices": option.choices, "help": option.help}
+                for name, option in network.options.items()
+            },
+        }
+        for network in NETWORKS.values()
+    ]
     presets = [
-        {"name": name, "kind": "preset", "use": f"edgeup export --preset {name}"}
+        {"name": name, "kind": "preset", "title": f"edgeup export --preset {name}"}
         for name in PRESETS
     ]
-    fastdepth = {
-        "name": "fastdepth",
-        "kind": "model",
-        "use": "edgeup export --decoder nnconv5",
-        "encoders": list(ENCODERS),
-        "skips": list(SKIPS),
-    }
-    return [fastdepth, *presets]
+    return rows + presets
+
+
+def _about(row: dict[str, Any]) -> str:
+    """Title, input, and what can be chosen, a line each."""
+    lines = [row["title"]]
+    if row["kind"] == "network":
+        lines.append(f"input {row['input']['name']}:{'x'.join(map(str, row['input']['shape']))}")
+    for kind in ("encoders", "decoders"):
+        names = row.get(kind, [])
+        if kind == "decoders" and row["name"] == "fastdepth":
+            lines.append(f"{len(names)} decoders: edgeup list decoders")
+        elif names:
+            lines.append(f"{kind} {', '.join(names)}")
+    if row["name"] == "fastdepth":  # its options have names of their own on the command line
+        return "\n".join([*lines, "--skip none|add|concat, or --preset with a name below"])
+    for name, option in row.get("options", {}).items():
+        values = "|".join(option["choices"] or ["…"])
+        lines.append(f"--option {name}={values} (default {option['default']}): {option['help']}")
+    return "\n".join(lines)
 
 
 def _decoders() -> list[dict[str, Any]]:
@@ -71,9 +107,13 @@ def _targets() -> list[dict[str, Any]]:
     ]
 
 
-_ROWS = {Kind.MODELS: _models, Kind.DECODERS: _decoders, Kind.TARGETS: _targets}
+_ROWS = {
+    Kind.MODELS: _models,
+    Kind.DECODERS: _decoders,
+    Kind.UPSAMPLERS: upsampler_rows,
+    Kind.TARGETS: _targets,
+}
 _COLUMNS = {
-    Kind.MODELS: ("name", "use"),
     Kind.DECODERS: ("name", "description"),
     Kind.TARGETS: ("name", "tensorrt", "opset", "ir_version", "l4t"),
 }

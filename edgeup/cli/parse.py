@@ -73,3 +73,20 @@ def parse_dynamic(texts: Sequence[str]) -> tuple[bool, bool]:
         if word not in ("batch", "spatial"):
             raise unknown("dynamic dimension", word, ("batch", "spatial"))
     return "batch" in words, "spatial" in words
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """``--option key=value``, once per key.
+
+    Raises:
+        EdgeupError: not of that form, or a key twice.
+    """
+    settings: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not (key and sign and value):
+            raise EdgeupError(f"--option {text!r}: wanted KEY=VALUE, as in padding=same")
+        if key in settings:
+            raise EdgeupError(f"--option {key} was given twice; leave one out")
+        settings[key] = value
+    return settings

@@ -19,14 +19,14 @@ def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Renderab
     yield facts(
         {
             "network": _network(report["model"]),
-            "target": _target(report["target"]),
-            "file": _file(report["onnx"], folder),
-            "operators": _operators(report["onnx"]["nodes"]),
+            "target": target_line(report["target"]),
+            "file": file_line(report["onnx"], folder),
+            "operators": operators_line(report["onnx"]["nodes"]),
         }
     )
     yield Text("\nparity: ONNX Runtime against PyTorch, by kind of input", style="bold")
     yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
-    yield from _verdicts(report["parity"])
+    yield from verdicts(report["parity"])
     yield Text("\nlatency on the CPU of this machine, not on the target", style="bold")
     yield Padding(latency_lines(report["latency"]), (0, 0, 0, 2))
     if report["notices"]:
@@ -57,14 +57,15 @@ def parity_table(parity: Iterable[Mapping[str, Any]]) -> Table:
         for case in (*output.get("cases", ()), {"kind": "all", **output}):
             table.add_row(
                 output["name"],
-                str(case["kind"]),
+                str(case["kind"]) + (" *" if case.get("unstable") else ""),
                 *(_number(case.get(metric)) for metric in ("max_abs", "max_rel", "rmse")),
                 _number(case.get("cosine"), "{:.8f}"),
             )
     return table
 
 
-def _verdicts(parity: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
+def verdicts(parity: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
+    """Per output: passed or not, the tolerance, and what would have been needed."""
     for output in parity:
         allowed, needed = output["tolerance"], output["needed"]
         yield Text(
@@ -96,12 +97,14 @@ def _network(model: Mapping[str, Any]) -> str:
     return f"{model['description']}, {shapes}\n{size}{macs}"
 
 
-def _target(target: Mapping[str, Any]) -> str:
+def target_line(target: Mapping[str, Any]) -> str:
+    """Its name and TensorRT version."""
     tensorrt = f", TensorRT {target['tensorrt']}" if target.get("tensorrt") else ""
     return f"{target['name']}{tensorrt}"
 
 
-def _file(onnx: Mapping[str, Any], folder: Path) -> str:
+def file_line(onnx: Mapping[str, Any], folder: Path) -> str:
+    """Where the file is, how large, opset, IR version, MACs."""
     macs = f", {onnx['macs'] / 1e9:.3f} GMACs" if onnx["macs"] is not None else ""
     return (
         f"{folder / onnx['path']}, {onnx['bytes'] / 1e6:.2f} MB, "
@@ -109,7 +112,8 @@ def _file(onnx: Mapping[str, Any], folder: Path) -> str:
     )
 
 
-def _operators(nodes: Mapping[str, int]) -> str:
+def operators_line(nodes: Mapping[str, int]) -> str:
+    """Nodes by operator, the most frequent first."""
     by_count = sorted(nodes.items(), key=lambda item: (-item[1], item[0]))
     return f"{sum(nodes.values())}: " + ", ".join(f"{op} {count}" for op, count in by_count)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeup.errors import EdgeupError
-from edgeup.files import prepare_folder, write_all
+from edgeup.files import check_folder, write_all
 
 
 def test_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -57,22 +57,35 @@ def test_an_interrupt_while_writing_leaves_the_earlier_result_untouched(
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old"}
 
 
-def test_a_folder_is_made_but_a_missing_path_is_refused(tmp_path: Path) -> None:
-    prepare_folder(tmp_path / "out")
-    assert (tmp_path / "out").is_dir()
+def test_a_folder_is_made_with_its_files_but_a_missing_path_is_refused(tmp_path: Path) -> None:
+    check_folder(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_all({tmp_path / "out" / "a": b"one"})
+    assert (tmp_path / "out" / "a").read_bytes() == b"one"
     with pytest.raises(EdgeupError, match="does not exist; create it"):
-        prepare_folder(tmp_path / "no" / "such")
-    assert not (tmp_path / "no").exists()
+        check_folder(tmp_path / "no" / "such")
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EdgeupError, match="No space left"):
+        write_all({tmp_path / "out" / "a": b"one"})
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(EdgeupError, match="is a file"):
-        prepare_folder(tmp_path / "out")
+        check_folder(tmp_path / "out")
 
 
 def test_an_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may write anywhere, so the operating system's answer is put in its place.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(EdgeupError, match="not writable"):
-        prepare_folder(tmp_path)
+        check_folder(tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgeup.errors import EdgeupError
-from edgeup.runtime.inputs import Case
-from edgeup.runtime.parity import compare, run_parity
-from edgeup.spec import Tolerance
+from edgeup.runtime.inputs import Case, nudged
+from edgeup.runtime.parity import FP32_TOLERANCE, compare, run_parity
+from edgeup.spec import Array, Feeds, Tolerance
 
 NONE = Tolerance(0.0, 0.0, "equal bits")
 LOOSE = Tolerance(0.1, 0.01, "test")
@@ -271,3 +272,45 @@ def test_run_parity_feeds_both_the_same():
     )
     assert parity.metrics["max_abs"] == 1.0
     assert not parity.passed
+
+
+def _with_ties(scale: float) -> Callable[[Feeds], dict[str, Array]]:
+    """Where x > 0.5 the output jumps: rounding decides for x next to 0.5."""
+
+    def run(feeds: Feeds) -> dict[str, Array]:
+        x = feeds["x"]
+        return {"y": (np.where(x * np.float32(scale) > 0.5, x + 1, x)).astype(np.float32)}
+
+    return run
+
+
+def _nearby(run: Callable[[Feeds], dict[str, Array]]) -> Callable[[Feeds], list[dict[str, Array]]]:
+    return lambda feeds: [run(nudged(feeds, seed)) for seed in range(3)]
+
+
+def test_a_case_that_rounding_decides_judges_nothing_and_the_others_still_do() -> None:
+    reference, candidate = _with_ties(1.0), _with_ties(1.0 + 1e-6)
+    clean = np.linspace(0, 0.4, 50, dtype=np.float32)
+    ties = np.full(50, 0.5 - 1e-7, dtype=np.float32)
+    cases = [Case("clean", {"x": clean}), Case("ties", {"x": ties})]
+    [plain] = run_parity(reference, candidate, cases, FP32_TOLERANCE)
+    assert not plain.passed
+    [output] = run_parity(reference, candidate, cases, FP32_TOLERANCE, nearby=_nearby(reference))
+    assert output.passed
+    assert [case.unstable for case in output.cases] == [False, True]
+    assert "ties judges nothing" in output.notes[0]
+    assert output.metrics["max_abs"] == 0.0
+    [alone] = run_parity(reference, candidate, cases[1:], FP32_TOLERANCE, nearby=_nearby(reference))
+    assert not alone.passed
+
+
+def test_an_error_where_the_reference_is_stable_is_not_excused() -> None:
+    reference = _with_ties(1.0)
+    case = Case("clean", {"x": np.linspace(0, 0.4, 50, dtype=np.float32)})
+
+    def wrong(feeds: Feeds) -> dict[str, Array]:
+        return {"y": reference(feeds)["y"] * np.float32(1.01)}
+
+    [output] = run_parity(reference, wrong, [case], FP32_TOLERANCE, nearby=_nearby(reference))
+    assert not output.passed
+    assert not output.cases[0].unstable
