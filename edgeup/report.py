@@ -31,10 +31,12 @@ def compose(
     stages_s: Mapping[str, float],
     rewrites: Sequence[Mapping[str, Any]] = (),
     refusals: Sequence[Mapping[str, Any]] = (),
+    passed: bool | None = None,
 ) -> dict[str, Any]:
     """Put the sections together, with the command and the environment of this process.
 
-    ``passed`` is true when every output passed its parity check, and there was one.
+    Unless it is given, ``passed`` is true when every output passed its parity check, and there
+    was one.
     """
     from edgeup.runtime.environment import environment
 
@@ -42,7 +44,11 @@ def compose(
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command_line(sys.argv[1:]),
-        "passed": bool(parity) and all(bool(output["passed"]) for output in parity),
+        "passed": (
+            bool(parity) and all(bool(output["passed"]) for output in parity)
+            if passed is None
+            else passed
+        ),
         "model": dict(model),
         "onnx": dict(onnx),
         "rewrites": [dict(rewrite) for rewrite in rewrites],

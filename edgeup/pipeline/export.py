@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgeup.pipeline.sections import onnx_section, tensor_section
+from edgeup.pipeline.stored import metadata_of
 from edgeup.pipeline.subject import Dynamic, Subject, example_arrays, open_dimensions
 from edgeup.spec import Feeds, Outputs, TensorSpec
 from edgeup.targets import Target
@@ -72,6 +73,7 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
             opset=opset,
             ir_version=ir_version,
             dynamic={name: DynamicDim(*dim) for name, dim in opened.dims.items()},
+            metadata=metadata_of(subject),
         )
     with timed("parity", "comparing ONNX Runtime with PyTorch"):
         parity = _compare(subject, exported, (subject.inputs, opened.other_size), request.seed)
@@ -84,7 +86,7 @@ def report_sections(proven: ProvenModel, file_name: str) -> dict[str, Any]:
     """The sections of a report that are about the model; ``file_name`` lies beside it."""
     return {
         "model": _model_section(proven.subject),
-        "onnx": _onnx_section(proven.exported, file_name),
+        "onnx": onnx_section(proven.exported.content, proven.exported.facts, file_name),
         "parity": [output.to_json() for output in proven.parity],
         "latency": proven.latency.to_json(),
         "target": proven.request.target.to_json(),
@@ -104,7 +106,7 @@ def _compare(
     ONNX Runtime's own optimisations are off: what is proven is the graph that is shipped.
     """
     from edgeup.models.run import run_module
-    from edgeup.runtime.inputs import test_inputs
+    from edgeup.runtime.inputs import nudged, test_inputs
     from edgeup.runtime.ort_session import OnnxRuntimeSession
     from edgeup.runtime.parity import FP32_TOLERANCE, run_parity
 
@@ -114,44 +116,30 @@ def _compare(
         outputs = run_module(subject.module, [feeds[spec.name] for spec in subject.inputs])
         return dict(zip(names, outputs, strict=True))
 
+    def nearby(feeds: Feeds) -> Iterator[Outputs]:
+        return (in_pytorch(nudged(feeds, seed + number)) for number in range(3))
+
     cases = [case for specs in sizes if specs for case in test_inputs(specs, seed)]
     with OnnxRuntimeSession(exported.content, optimize=False) as session:
-        return tuple(run_parity(in_pytorch, session.run, cases, FP32_TOLERANCE))
+        parity = run_parity(in_pytorch, session.run, cases, FP32_TOLERANCE, nearby=nearby)
+        return tuple(parity)
 
 
 def _time(exported: Exported, inputs: Sequence[TensorSpec], request: ExportRequest) -> Latency:
     from edgeup.runtime.latency import time_onnx
+    from edgeup.runtime.timer import Budget
 
     arrays = example_arrays(inputs, request.seed)
     feeds = {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
-    return time_onnx(exported.content, feeds, threads=request.threads)
+    # One second: enough for a median; who compares latencies asks for more rounds elsewhere.
+    budget = Budget(warmup_limit_s=1.0, duration_s=1.0, min_rounds=20)
+    return time_onnx(exported.content, feeds, threads=request.threads, budget=budget)
 
 
 def _model_section(subject: Subject) -> dict[str, Any]:
     return {
         "name": subject.name,
         "description": subject.description,
-        "inputs": [_tensor(spec) for spec in subject.inputs],
+        "inputs": [tensor_section(spec) for spec in subject.inputs],
         **subject.facts,
     }
-
-
-def _onnx_section(exported: Exported, file_name: str) -> dict[str, Any]:
-    from edgeup.export.cost import macs, nodes_by_operator
-
-    model, facts = exported.model, exported.facts
-    return {
-        "path": file_name,
-        "sha256": hashlib.sha256(exported.content).hexdigest(),
-        "bytes": len(exported.content),
-        "opset": facts.opset,
-        "ir_version": facts.ir_version,
-        "nodes": nodes_by_operator(model),
-        "macs": macs(model).total,
-        "inputs": [_tensor(spec) for spec in facts.inputs],
-        "outputs": [_tensor(spec) for spec in facts.outputs],
-    }
-
-
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}

@@ -16,10 +16,11 @@ from edgeup.models.catalog import (
     validate,
 )
 from edgeup.pipeline.subject import Subject, example_arrays, require_torch
+from edgeup.presets import PRESETS as PREPROCESS
 from edgeup.spec import TensorSpec
 
 RANDOM_WEIGHTS = (
-    "weights are random (seed {seed}): the depth map means nothing; parity, latency, operators "
+    "weights are random (seed {seed}): the output means nothing; parity, latency, operators "
     "and sizes mean what they would with trained ones"
 )
 
@@ -145,6 +146,7 @@ def _subject(
 
     module.eval()
     image = replace(image, name=image.name or "image")
+    _, _, height, width = image.static_shape
     skip = "" if config.skip == "none" else f", skip {config.skip}"
     facts = {
         "decoder": config.decoder,
@@ -163,4 +165,6 @@ def _subject(
         facts=facts,
         notices=notices,
         spatial_multiple=32,
+        preprocess=replace(PREPROCESS["fastdepth"], size=(height, width)),
+        unit="m",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError, MissingPackageError
+from edgeup.preprocess import Preprocess
 from edgeup.spec import Dim, TensorSpec
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Subject:
         facts: the rest of the report's ``model`` section.
         notices: what the user should know.
         spatial_multiple: height and width must be multiples of this.
+        preprocess: what is done to a picture before it is the input; None where not known.
+        unit: of the first output ("m"); None where it has none.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Subject:
     facts: dict[str, Any]
     notices: tuple[str, ...] = ()
     spatial_multiple: int = 1
+    preprocess: Preprocess | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
