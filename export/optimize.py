@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 from edgeup.export.passes.contract import AS_WRITTEN, Aim, Refusal, Rule, Site
 from edgeup.export.passes.driver import Choose, sweep
-from edgeup.export.passes.invariants import check_interface, interface_of
+from edgeup.export.passes.invariants import (
+    check_interface,
+    declare_again,
+    declared_outputs,
+    interface_of,
+)
 from edgeup.export.passes.order import PASSES
 
 if TYPE_CHECKING:
@@ -59,8 +64,9 @@ def optimize(
 
     work = model.clone()
     name_nodes(work)
-    interface = interface_of(work)
+    interface, declared = interface_of(work), declared_outputs(work)
     ShapeInferencePass()(work)
+    declare_again(work, declared)
     sites: list[Site] = []
     refusals: dict[tuple[str, Refusal], None] = {}
     for rule in passes:
@@ -71,6 +77,7 @@ def optimize(
         if outcome.modified:
             IdentityEliminationPass()(work)
             RemoveUnusedNodesPass()(work)
+            declare_again(work, declared)
             check_interface(interface, work, rule.name)
     return Optimized(work, tuple(sites), tuple(refusals))
 

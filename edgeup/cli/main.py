@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 import typer
 
+from edgeup.cli.compare import compare
 from edgeup.cli.doctor import doctor
 from edgeup.cli.export import export
 from edgeup.cli.listing import listing
+from edgeup.cli.optimize import optimize
+from edgeup.cli.run import run
 from edgeup.cli.verb import CHECK_FAILED, WRONG_REQUEST, complain
 
 app = typer.Typer(
@@ -23,6 +26,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("export")(export)
+app.command("optimize")(optimize)
+app.command("compare")(compare)
+app.command("run")(run)
 app.command("list")(listing)
 app.command("doctor")(doctor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+AS_WRITTEN = "as written"
+
+
 def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[RenderableType]:
     """The report of `edgeup export`: network, file, parity, latency, notices."""
     yield facts(
@@ -24,6 +28,7 @@ def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Renderab
             "operators": operators_line(report["onnx"]["nodes"]),
         }
     )
+    yield from rewrite_lines(report)
     yield Text("\nparity: ONNX Runtime against PyTorch, by kind of input", style="bold")
     yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
     yield from verdicts(report["parity"])
@@ -34,6 +39,20 @@ def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Renderab
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
     yield Text(f"\nwrote {folder / 'model.onnx'} and {folder / 'report.json'}")
+
+
+def rewrite_lines(report: Mapping[str, Any]) -> Iterable[RenderableType]:
+    """How many sites took which form; nothing where no pass found one."""
+    counts = Counter((site["pass"], site["form"]) for site in report["rewrites"])
+    if not counts:
+        return
+    yield Text("\nrewrites", style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("pass", "form", "sites"):
+        table.add_column(heading)
+    for (rule, form), count in sorted(counts.items(), key=lambda item: item[0][1] == AS_WRITTEN):
+        table.add_row(rule, form, str(count))
+    yield Padding(table, (0, 0, 0, 2))
 
 
 def facts(rows: Mapping[str, str]) -> Table:

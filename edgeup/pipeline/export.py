@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgeup.pipeline.optimize import aim_at, optimize_verified, site_sections
 from edgeup.pipeline.sections import onnx_section, tensor_section
 from edgeup.pipeline.stored import metadata_of
 from edgeup.pipeline.subject import Dynamic, Subject, example_arrays, open_dimensions
@@ -15,6 +16,8 @@ from edgeup.spec import Feeds, Outputs, TensorSpec
 from edgeup.targets import Target
 
 if TYPE_CHECKING:
+    from edgeup.export.optimize import Optimized
+    from edgeup.export.serialize import FileFacts
     from edgeup.export.to_onnx import Exported
     from edgeup.runtime.latency import Latency
     from edgeup.runtime.parity import OutputParity
@@ -39,14 +42,26 @@ class ProvenModel:
 
     subject: Subject
     request: ExportRequest
-    exported: Exported
+    exported: Written
     parity: tuple[OutputParity, ...]
     latency: Latency
     stages_s: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Written:
+    """The bytes to deploy, what they say of themselves, and how the passes came to them."""
+
+    content: bytes
+    facts: FileFacts
+    optimized: Optimized
+    notices: tuple[str, ...]
+
+
 def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> ProvenModel:
-    """Export, then compare with PyTorch on every kind of input, then time.
+    """Export, rewrite for the target, compare with PyTorch on every kind of input, then time.
+
+    A rewritten graph that does not compute what PyTorch computes is taken back site by site.
 
     Raises:
         EdgeupError: the module cannot be exported for the target.
@@ -75,29 +90,67 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
             dynamic={name: DynamicDim(*dim) for name, dim in opened.dims.items()},
             metadata=metadata_of(subject),
         )
+    with timed("rewrite", f"rewriting for {request.target.name}"):
+        written = _rewritten(exported, request.target, opset)
+    sizes = (subject.inputs, opened.other_size)
     with timed("parity", "comparing ONNX Runtime with PyTorch"):
-        parity = _compare(subject, exported, (subject.inputs, opened.other_size), request.seed)
+        parity = compare_with_pytorch(subject, written, sizes, request.seed)
+    if not all(output.passed for output in parity) and written.optimized.rewritten:
+        with timed("rollback", "looking for the rewrite that is not equal"):
+            written = _taken_back(exported, request, opset)
+            parity = compare_with_pytorch(subject, written, sizes, request.seed)
     with timed("latency", "timing ONNX Runtime on this CPU"):
-        latency = _time(exported, subject.inputs, request)
-    return ProvenModel(subject, request, exported, parity, latency, stages_s)
+        latency = _time(written, subject.inputs, request)
+    return ProvenModel(subject, request, written, parity, latency, stages_s)
 
 
 def report_sections(proven: ProvenModel, file_name: str) -> dict[str, Any]:
     """The sections of a report that are about the model; ``file_name`` lies beside it."""
+    written = proven.exported
     return {
         "model": _model_section(proven.subject),
-        "onnx": onnx_section(proven.exported.content, proven.exported.facts, file_name),
+        "onnx": onnx_section(written.content, written.facts, file_name),
         "parity": [output.to_json() for output in proven.parity],
         "latency": proven.latency.to_json(),
         "target": proven.request.target.to_json(),
-        "notices": [*proven.subject.notices, *proven.exported.notices],
+        "notices": [*proven.subject.notices, *written.notices],
         "stages_s": proven.stages_s,
+        **site_sections(written.optimized),
     }
 
 
-def _compare(
+def _rewritten(exported: Exported, target: Target, opset: int) -> Written:
+    from edgeup.export.optimize import optimize
+    from edgeup.export.passes.choose import static_choice
+    from edgeup.export.passes.estimate import efficiency_for
+    from edgeup.export.to_onnx import finish
+
+    aim = aim_at(target, opset)
+    optimized = optimize(exported.model, aim, static_choice(efficiency_for(aim)))
+    if not optimized.rewritten:
+        return Written(exported.content, exported.facts, optimized, exported.notices)
+    content, facts = finish(optimized.model)
+    return Written(content, facts, optimized, exported.notices)
+
+
+def _taken_back(exported: Exported, request: ExportRequest, opset: int) -> Written:
+    """Without the sites that change the values of the exported graph."""
+    from edgeup.export.passes.choose import static_choice
+    from edgeup.export.passes.estimate import efficiency_for
+    from edgeup.export.to_onnx import finish
+
+    aim = aim_at(request.target, opset)
+    verified = optimize_verified(
+        exported.model, aim, static_choice(efficiency_for(aim)), seed=request.seed
+    )
+    content, facts = finish(verified.optimized.model)
+    notices = (*exported.notices, *verified.notices)
+    return Written(content, facts, verified.optimized, notices)
+
+
+def compare_with_pytorch(
     subject: Subject,
-    exported: Exported,
+    exported: Written | Exported,
     sizes: Sequence[Sequence[TensorSpec]],
     seed: int,
 ) -> tuple[OutputParity, ...]:
@@ -125,7 +178,7 @@ def _compare(
         return tuple(parity)
 
 
-def _time(exported: Exported, inputs: Sequence[TensorSpec], request: ExportRequest) -> Latency:
+def _time(exported: Written, inputs: Sequence[TensorSpec], request: ExportRequest) -> Latency:
     from edgeup.runtime.latency import time_onnx
     from edgeup.runtime.timer import Budget
 

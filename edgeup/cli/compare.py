@@ -1,0 +1,146 @@
+"""`edgeup compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
+from edgeup.errors import EdgeupError, unknown
+from edgeup.targets import default_target
+
+if TYPE_CHECKING:
+    from edgeup.cli.named import NamedModel
+
+
+def compare(
+    decoder: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAMES",
+            help="Decoders with commas between them, the first one the reference; or all. "
+            "See `edgeup list decoders` and `list models`.",
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="See `edgeup list models`.")] = "fastdepth",
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="See `edgeup list models`.", show_default="the model's"),
+    ] = None,
+    skip: Annotated[
+        str | None, typer.Option(help="FastDepth: none, add or concat.", show_default="none")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A setting of the model: see `edgeup list models`."),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            "--shapes",
+            help="NCHW, 1x3x224x224 or image:1x3x224x224.",
+            show_default="the model's",
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Where it will run: see `edgeup list targets`.")
+    ] = default_target(),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where compare.json and compare.png go.",
+            show_default="the model's name and -decoders",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="For the latency.", show_default="all cores"),
+    ] = None,
+    duration: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to measure, per decoder.")
+    ] = 3.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of random weights and test inputs.")] = 0,
+    style: FormatOption = Format.TEXT,
+) -> int:
+    """Compare decoders on one encoder: parity of each, then latency of all in turn."""
+
+    def body(answer: Answer) -> bool:
+        from functools import partial
+
+        from edgeup.cli.compare_summary import compare_summary
+        from edgeup.cli.named import NamedModel, named_subject
+        from edgeup.cli.progress import progress
+        from edgeup.files import check_folder, write_all
+        from edgeup.models.networks import find_network
+        from edgeup.pipeline.compare import CompareRequest, compare_subjects
+        from edgeup.pipeline.compare_plot import draw, require_matplotlib
+        from edgeup.report import to_bytes
+        from edgeup.targets import find_target
+
+        names = choose_decoders(decoder, model, find_network(model).decoders)
+        named = {
+            name: NamedModel(model, encoder=encoder, decoder=name, skip=skip, seed=seed)
+            for name in names
+        }
+        for one in named.values():
+            _check_combination(one)
+        request = CompareRequest(model, find_target(target), threads, seed, duration)
+        folder = output or Path(f"{model}-decoders")
+        check_folder(folder)
+        require_matplotlib()
+        with progress() as stage:
+            report = compare_subjects(
+                {
+                    name: partial(named_subject, one, option or (), shape or ())
+                    for name, one in named.items()
+                },
+                request,
+                stage,
+            )
+            stage("drawing")
+            picture = draw(report)
+        write_all({folder / "compare.png": picture, folder / "compare.json": to_bytes(report)})
+        if answer.style is Format.JSON:
+            answer.json(report)
+        else:
+            answer.show(*compare_summary(report, folder))
+        return bool(report["passed"])
+
+    return run_verb(style, body)
+
+
+def choose_decoders(texts: Sequence[str], model: str, known: Sequence[str]) -> list[str]:
+    """Names with commas between them, or ``all``.
+
+    Raises:
+        EdgeupError: a name that there is not, or one that is there twice; ``all`` beside others;
+            a model without a choice of decoders.
+    """
+    if not known:
+        raise EdgeupError(f"{model} has no choice of decoders, so there is nothing to compare")
+    names = [name.strip() for text in texts for name in text.split(",")]
+    if names == ["all"]:
+        return list(known)
+    if "all" in names:
+        raise EdgeupError("--decoder all is every decoder; leave the other names out")
+    for name in names:
+        if name not in known:
+            raise unknown("decoder", name, (*known, "all"))
+        if names.count(name) > 1:
+            raise EdgeupError(f"--decoder names {name} twice; leave one out")
+    return names
+
+
+def _check_combination(named: NamedModel) -> None:
+    """Refuse a decoder that goes with no such encoder or skip before the others are exported."""
+    from edgeup.pipeline.fastdepth import FastDepthChoice, configure
+
+    if named.model == "fastdepth":
+        configure(FastDepthChoice(None, named.encoder, named.decoder, named.skip))

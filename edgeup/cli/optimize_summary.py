@@ -1,0 +1,60 @@
+"""What `edgeup optimize` did, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.text import Text
+
+from edgeup.cli.summary import (
+    facts,
+    file_line,
+    latency_lines,
+    operators_line,
+    parity_table,
+    rewrite_lines,
+    target_line,
+    verdicts,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def optimize_summary(report: Mapping[str, Any], output: Path) -> Iterable[RenderableType]:
+    """Sites, refusals, parity, latency against the original."""
+    macs = report["model"]["macs"]
+    before = f", {macs / 1e9:.3f} GMACs" if macs is not None else ""
+    yield facts(
+        {
+            "original": f"{report['model']['description']}{before}",
+            "target": target_line(report["target"]),
+            "result": file_line(report["onnx"], output.parent),
+            "operators": operators_line(report["onnx"]["nodes"]),
+        }
+    )
+    yield from rewrite_lines(report)
+    for refusal in report["refusals"]:
+        yield Text(f"  left alone: {refusal['node']} ({refusal['pass']}): {refusal['reason']}")
+    if report["parity"]:
+        yield Text("\nparity: the result against the original, ONNX Runtime", style="bold")
+        yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
+        yield from verdicts(report["parity"])
+    yield Text("\nlatency on the CPU of this machine", style="bold")
+    yield Padding(latency_lines(report["latency"]), (0, 0, 0, 2))
+    yield Padding(_gain(report["latency"]["versus_original"]), (0, 0, 0, 2))
+    for notice in report["notices"]:
+        yield Text(f"note: {notice}", style="yellow")
+    yield Text(f"\nwrote {output} and {output.with_suffix('.json')}")
+
+
+def _gain(gain: Mapping[str, Any]) -> Text:
+    if gain["low"] <= 1 <= gain["high"]:
+        words = "no difference beyond noise"
+    else:
+        words = "faster" if gain["low"] > 1 else "SLOWER"
+    interval = f"{gain['low']:.3f} to {gain['high']:.3f}"
+    return Text(f"original / result: {gain['median']:.3f} ({interval}): {words}")

@@ -1,0 +1,328 @@
+"""Any ONNX file into an equal one that the target takes and that runs faster, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.sections import onnx_section, tensor_section
+from edgeup.spec import Feeds, Outputs, TensorSpec, Tolerance
+from edgeup.targets import OLDEST_OPSET, Target, ir_version_of
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgeup.export.optimize import Optimized
+    from edgeup.export.passes.contract import Aim
+    from edgeup.export.passes.driver import Choose
+    from edgeup.runtime.inputs import Case
+    from edgeup.runtime.parity import OutputParity
+
+Stage = Callable[[str], None]
+
+ROUNDING = Tolerance(
+    rtol=1e-4,
+    atol_of_peak=5e-5,
+    reason="a rewrite sums the same products in another order; fp32 rounding adds up over layers",
+)
+
+KINDS = ("natural", "noise", "ramp", "impulse", "checkerboard", "zeros")
+"""Zeros are ties everywhere: a max unpooling that takes another maximum shows there."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An optimized model after its check against the original."""
+
+    optimized: Optimized
+    parity: tuple[OutputParity, ...]
+    rolled_back: tuple[str, ...] = ()
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Equal, and nothing had to be taken back."""
+        return not self.rolled_back and all(output.passed for output in self.parity)
+
+
+def aim_at(target: Target, opset: int) -> Aim:
+    """What the passes need to know of a target."""
+    from edgeup.export.passes.contract import Aim
+
+    version = None
+    if target.tensorrt is not None:
+        major, minor = target.tensorrt.split(".")[:2]
+        version = (int(major), int(minor))
+    return Aim(target.name, target.backend, version, opset)
+
+
+def optimize_verified(
+    model: ir.Model,
+    aim: Aim,
+    choose: Choose,
+    *,
+    reference: ir.Model | None = None,
+    seed: int = 0,
+    verify: bool = True,
+    stage: Stage = lambda words: None,
+) -> Verified:
+    """Optimize, compare with the original on seeded inputs, take back what is not equal.
+
+    Args:
+        model: what the passes start from.
+        aim: what to optimize for.
+        choose: decides between the forms of a site.
+        reference: what to compare with; by default ``model``.
+        seed: of the inputs.
+        verify: whether to compare at all.
+        stage: is told what begins.
+
+    Raises:
+        EdgeupError: the original does not run, or has open dimensions that cannot be guessed.
+    """
+    from edgeup.export.optimize import optimize
+
+    optimized = optimize(model, aim, choose, stage=stage)
+    if not verify:
+        return Verified(optimized, (), notices=("not verified: --no-verify was given",))
+    stage("comparing with the original")
+    check = _Check(model if reference is None else reference, seed)
+    parity = check(optimized)
+    rolled_back: list[str] = []
+    while not all(output.passed for output in parity):
+        culprit = _culprit(
+            [site.key for site in optimized.rewritten],
+            lambda out: _passes(check(optimize(model, aim, choose, excluded=out))),
+            frozenset(rolled_back),
+        )
+        if culprit is None:
+            break
+        stage(f"taking back {culprit}")
+        rolled_back.append(culprit)
+        optimized = optimize(model, aim, choose, excluded=frozenset(rolled_back))
+        parity = check(optimized)
+    notices = tuple(
+        f"rolled back {key}: its values differed from the original's" for key in rolled_back
+    )
+    return Verified(optimized, parity, tuple(rolled_back), notices)
+
+
+def _passes(parity: Sequence[OutputParity]) -> bool:
+    return all(output.passed for output in parity)
+
+
+def _culprit(
+    keys: Sequence[str], passes_without: Callable[[frozenset[str]], bool], out: frozenset[str]
+) -> str | None:
+    """One site without which things are better, found by halving; None where none alone helps.
+
+    Sites before ``low`` are innocent together: the model fails even when they are left out.
+    """
+    if not keys or not passes_without(out | frozenset(keys)):
+        return None  # it fails with every site as written: not the rewrites' fault
+    low, high = 0, len(keys)  # leaving out keys[:high] passes, leaving out keys[:low] fails
+    while high - low > 1:
+        middle = (low + high) // 2
+        if passes_without(out | frozenset(keys[:middle])):
+            high = middle
+        else:
+            low = middle
+    return keys[high - 1]
+
+
+class _Check:
+    """Compares optimized models with one original; the original's outputs are made anew."""
+
+    def __init__(self, model: ir.Model, seed: int) -> None:
+        from edgeup.export.serialize import to_bytes
+
+        self._original = to_bytes(model)
+        self._cases = list(cases_for(model, seed))
+
+    def __call__(self, optimized: Optimized) -> tuple[OutputParity, ...]:
+        from edgeup.export.serialize import to_bytes
+        from edgeup.runtime.inputs import nudged
+        from edgeup.runtime.ort_session import OnnxRuntimeSession
+        from edgeup.runtime.parity import run_parity
+
+        with (
+            OnnxRuntimeSession(self._original, optimize=False) as original,
+            OnnxRuntimeSession(to_bytes(optimized.model), optimize=False) as candidate,
+        ):
+
+            def nearby(feeds: Feeds) -> Iterator[Outputs]:
+                return (original.run(nudged(feeds, number)) for number in range(3))
+
+            run = candidate.run
+            return tuple(run_parity(original.run, run, self._cases, ROUNDING, nearby=nearby))
+
+
+def cases_for(model: ir.Model, seed: int) -> Iterator[Case]:
+    """Seeded inputs of every kind.
+
+    Raises:
+        EdgeupError: a dimension is open; the line says which ``--shape`` would close it.
+    """
+    from edgeup.export.load import input_specs
+    from edgeup.runtime.inputs import test_inputs
+
+    specs = input_specs(model)
+    for spec in specs:
+        if not spec.is_static:
+            example = "x".join(str(d) if isinstance(d, int) else "1" for d in spec.shape)
+            raise EdgeupError(
+                f"input {spec} has open dimensions, so the result cannot be compared with the "
+                f"original; give their sizes (--shape {spec.name}:{example}), or --no-verify"
+            )
+    return test_inputs(specs, seed, kinds=KINDS)
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """How to optimize a file."""
+
+    target: Target
+    shapes: tuple[TensorSpec, ...] = ()
+    threads: int | None = None
+    verify: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class OptimizedFile:
+    """The bytes to write, and the report's sections about them."""
+
+    content: bytes
+    sections: dict[str, Any]
+
+
+def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFile:
+    """Read, rewrite, verify, time against the original.
+
+    Raises:
+        EdgeupError: the file cannot be read, its opset cannot be brought to what the target
+            reads, or the comparison cannot be made.
+    """
+    from edgeup.export.load import freeze_shapes, load_model
+    from edgeup.export.passes.choose import static_choice
+    from edgeup.export.passes.estimate import efficiency_for
+    from edgeup.export.to_onnx import finish
+
+    stage(f"reading {path.name}")
+    model = load_model(path)
+    freeze_shapes(model, request.shapes)
+    notices: list[str] = []
+    start = to_opset_of(request.target, model, notices.append)
+    aim = aim_at(request.target, start.opset_imports.get("", request.target.opset))
+    verified = optimize_verified(
+        start,
+        aim,
+        static_choice(efficiency_for(aim)),
+        reference=model,
+        seed=request.seed,
+        verify=request.verify,
+        stage=stage,
+    )
+    content, facts = finish(verified.optimized.model)
+    stage("timing against the original")
+    sections = {
+        "model": _model_section(model, path),
+        "onnx": onnx_section(content, facts, path.name),
+        "parity": [output.to_json() for output in verified.parity],
+        "latency": _latency_section(model, content, request),
+        "target": request.target.to_json(),
+        "notices": [*notices, *verified.notices],
+        "stages_s": {},
+        "passed": verified.passed,
+        **site_sections(verified.optimized),
+    }
+    return OptimizedFile(content, sections)
+
+
+def to_opset_of(target: Target, model: ir.Model, notice: Callable[[str], None]) -> ir.Model:
+    """The model at an opset and IR version that the target reads; kept where it reads both.
+
+    A model older than opset 13 is brought to 13 by onnx's own converter, since passes write
+    operators of that age; where the converter cannot, it stays as it is.
+
+    Raises:
+        EdgeupError: a node cannot be expressed at the target's opset; the line names it.
+    """
+    from edgeup.export.opset import convert_opset
+
+    opset = model.opset_imports.get("")
+    if opset is None:
+        return model
+    if opset < OLDEST_OPSET:
+        return _raised(model, notice)
+    if opset <= target.opset_max and model.ir_version <= max(
+        target.ir_version, ir_version_of(target.opset_max)
+    ):
+        return model
+    wanted, ir_version = target.choose_opset(min(opset, target.opset))
+    notice(f"opset {opset} became {wanted}, IR version {ir_version}: what {target.name} reads")
+    return convert_opset(model, wanted, ir_version)
+
+
+def _raised(model: ir.Model, notice: Callable[[str], None]) -> ir.Model:
+    import onnx
+    import onnx_ir as ir
+
+    opset = model.opset_imports.get("")
+    try:
+        proto = onnx.version_converter.convert_version(ir.to_proto(model), OLDEST_OPSET)
+    except Exception as error:  # the converter raises RuntimeError and its own C++ types
+        reason = " ".join(str(error).split())[:120]
+        notice(f"opset {opset} stays: onnx's converter cannot raise it ({reason})")
+        return model
+    notice(f"opset {opset} became {OLDEST_OPSET}, by onnx's own converter")
+    return ir.from_proto(proto)
+
+
+def _model_section(model: ir.Model, path: Path) -> dict[str, Any]:
+    from edgeup.export.cost import macs
+    from edgeup.export.load import input_specs
+
+    weights = [v.const_value for v in model.graph.initializers.values() if v.const_value]
+    return {
+        "name": path.stem,
+        "description": f"{path.name}, opset {model.opset_imports.get('')}",
+        "decoder": None,
+        "parameters": sum(int(w.size) for w in weights if w.dtype.is_floating_point()),
+        "macs": macs(model).total,
+        "inputs": [tensor_section(spec) for spec in input_specs(model)],
+        "weights": {"source": "file", "path": path.name},
+    }
+
+
+def _latency_section(model: ir.Model, content: bytes, request: FileRequest) -> dict[str, Any]:
+    """Original and result, interleaved; on a CPU whatever the target is, and it says so."""
+    from edgeup.export.serialize import to_bytes
+    from edgeup.runtime.cpu import cpu_model, cpu_threads
+    from edgeup.runtime.latency import ONNX_RUNTIME_CPU, Latency, measure_onnx, ratio
+
+    case = next(cases_for(model, request.seed))
+    models = {"original": to_bytes(model), "result": content}
+    times = measure_onnx(models, case.feeds, threads=request.threads)
+    latency = Latency.from_times(
+        times["result"],
+        backend=ONNX_RUNTIME_CPU,
+        device=f"CPU: {cpu_model()}",
+        threads=cpu_threads() if request.threads is None else request.threads,
+    )
+    gain = ratio(times["original"], times["result"])
+    return {**latency.to_json(), "versus_original": asdict(gain)}
+
+
+def site_sections(optimized: Optimized) -> dict[str, Any]:
+    """The report's ``rewrites`` and ``refusals``."""
+    return {
+        "rewrites": [site.to_json() for site in optimized.sites],
+        "refusals": [
+            {"pass": rule, "node": refusal.node, "reason": refusal.reason}
+            for rule, refusal in optimized.refusals
+        ],
+    }

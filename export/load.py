@@ -1,0 +1,175 @@
+"""An ONNX file that nobody vouches for, as a model; or one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeup.errors import EdgeupError, unknown
+from edgeup.spec import Dim, TensorSpec
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+OLDEST_READABLE = 7
+"""The oldest opset that is read: what ONNX Runtime still runs with its own guarantee."""
+
+
+def load_model(path: Path) -> ir.Model:
+    """Read a model; its external data stays in its files until it is used.
+
+    Raises:
+        EdgeupError: no such file, not an ONNX model, an opset that is unknown here, or external
+            data that lies outside the model's folder or is not there.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    if not path.exists():
+        raise EdgeupError(f"there is no file {path}")
+    if not path.is_file():
+        raise EdgeupError(f"{path} is no file; name an ONNX model")
+    if path.stat().st_size == 0:
+        raise EdgeupError(f"{path} is empty (0 bytes); export the model again")
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's errors share no base class across its backends
+        raise EdgeupError(
+            f"{path} is not an ONNX model, or was cut short: {_line(error)}"
+        ) from error
+    if not proto.graph.node and not proto.graph.output:
+        raise EdgeupError(f"{path} is not an ONNX model: it holds no graph")
+    _check_opsets(path, {entry.domain: entry.version for entry in proto.opset_import})
+    try:
+        model = ir.from_proto(proto)
+        _point_to_folder(model, path)
+    except (ValueError, TypeError, KeyError) as error:
+        raise EdgeupError(f"{path} holds a graph that cannot be read: {_line(error)}") from error
+    return model
+
+
+def _check_opsets(path: Path, opsets: dict[str, int]) -> None:
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    opset = opsets.get("", opsets.get("ai.onnx"))
+    if opset is None:
+        if opsets:
+            return  # nothing but custom domains: passes find nothing in it
+        raise EdgeupError(f"{path} names no opset; export the model again")
+    if not OLDEST_READABLE <= opset <= newest:
+        raise EdgeupError(
+            f"{path} has opset {opset}; the installed onnx {onnx.__version__} knows up to "
+            f"{newest}, and edgeup reads {OLDEST_READABLE} or newer"
+        )
+
+
+def _point_to_folder(model: ir.Model, path: Path) -> None:
+    """Give external tensors their folder, and refuse any that leads out of it."""
+    import onnx_ir as ir
+
+    folder = path.resolve().parent
+    for graph in model.graphs():
+        tensors = [v.const_value for v in graph.initializers.values()]
+        for node in graph:
+            tensors += [
+                attribute.value
+                for attribute in node.attributes.values()
+                if attribute.type == ir.AttributeType.TENSOR
+            ]
+        for tensor in tensors:
+            if isinstance(tensor, ir.ExternalTensor):
+                _check_external(tensor, folder, path)
+                tensor.base_dir = folder
+
+
+def _check_external(tensor: ir.ExternalTensor, folder: Path, path: Path) -> None:
+    location = Path(tensor.location)
+    data = (folder / location).resolve()  # follows links, so a link cannot lead out either
+    if location.is_absolute() or not data.is_relative_to(folder):
+        raise EdgeupError(
+            f"{path}: weights of {tensor.name!r} lie at {tensor.location!r}, outside the model's "
+            f"folder; such a file is not read"
+        )
+    if not data.is_file():
+        raise EdgeupError(f"{path}: its weights file {tensor.location} is not beside it")
+    end = (tensor.offset or 0) + (tensor.length or 0)
+    if (tensor.offset or 0) < 0 or (tensor.length or 0) < 0 or end > data.stat().st_size:
+        raise EdgeupError(
+            f"{path}: weights of {tensor.name!r} end at byte {end}, and {tensor.location} has "
+            f"{data.stat().st_size}; it was cut short"
+        )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> None:
+    """Set input dimensions for good, in place: the only change of interface that is ever made.
+
+    Raises:
+        EdgeupError: no such input, or a number where the model has another.
+    """
+    import onnx_ir as ir
+
+    if not shapes:
+        return
+    inputs = {value.name or "": value for value in _fed(model)}
+    for spec in shapes:
+        name = spec.name or (next(iter(inputs)) if len(inputs) == 1 else "")
+        if name not in inputs:
+            if not name:
+                raise EdgeupError(f"which input has shape {spec}? {', '.join(inputs)} are there")
+            raise unknown("input", name, inputs)
+        value = inputs[name]
+        had = None if value.shape is None else list(value.shape)
+        wanted = spec.static_shape
+        if had is not None and (
+            len(had) != len(wanted)
+            or any(isinstance(a, int) and a != b for a, b in zip(had, wanted, strict=False))
+        ):
+            raise EdgeupError(
+                f"input {name} is {'x'.join(map(str, had))}, which {'x'.join(map(str, wanted))} "
+                f"does not fit"
+            )
+        value.shape = ir.Shape(wanted)
+    _forget_inferred(model)
+
+
+def _forget_inferred(model: ir.Model) -> None:
+    """Shapes behind the inputs held names of open dimensions; inference fills them anew."""
+    for value in model.graph.outputs:
+        if value.shape is not None and not value.shape.is_static():
+            value.shape = None
+    for graph in model.graphs():
+        for node in graph:
+            for value in node.outputs:
+                if value.shape is not None and not value.shape.is_static():
+                    value.shape = None
+
+
+def _fed(model: ir.Model) -> list[ir.Value]:
+    return [v for v in model.graph.inputs if v.name not in model.graph.initializers]
+
+
+def input_specs(model: ir.Model) -> tuple[TensorSpec, ...]:
+    """What must be fed: graph inputs that have no default; open dimensions keep their names.
+
+    Raises:
+        EdgeupError: an input is no tensor, or its type or rank is unknown.
+    """
+    return tuple(_spec(value) for value in _fed(model))
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    import onnx_ir as ir
+
+    if not isinstance(value.type, ir.TensorType) or value.shape is None or value.dtype is None:
+        raise EdgeupError(f"input {value.name} is no tensor of known type and rank")
+    dims: list[Dim] = [
+        dim if isinstance(dim, int) else (dim.value or f"{value.name}_{axis}")
+        for axis, dim in enumerate(value.shape)
+    ]
+    return TensorSpec(value.name or "", tuple(dims), value.dtype.numpy().name)

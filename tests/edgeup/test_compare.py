@@ -1,0 +1,215 @@
+"""`edgeup compare`: one run, many decoders; what it says is true of each of them."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+SMALL = ("--shape", "1x3x64x64", "--duration", "0.1")
+DATA = files("edgeup") / "data"
+SCHEMA = json.loads((DATA / "compare.schema.json").read_text())
+
+
+def compared(edgeup: Callable, folder: Path, *arguments: object) -> dict[str, Any]:
+    ran = edgeup("compare", *arguments, *SMALL, "-o", folder, "--format", "json")
+    assert ran.status == 0, ran.err
+    report = json.loads((folder / "compare.json").read_text())
+    assert ran.json == report
+    jsonschema.validate(report, SCHEMA)
+    return report
+
+
+def test_the_report_is_true_of_each_decoder(edgeup: Callable, tmp_path: Path) -> None:
+    report = compared(edgeup, tmp_path / "out", "--decoder", "nnconv3dw,upconv")
+    assert report["passed"] is True
+    assert report["reference"] == "nnconv3dw"
+    assert [entry["name"] for entry in report["models"]] == ["nnconv3dw", "upconv"]
+    first, second = report["models"]
+    # Five 5x5 convolutions on zero-inserted maps of 4 to 64 pixels a side; the rest is the
+    # encoder, 0.57 GMACs at 224 pixels (Howard et al. 2017, arXiv:1704.04861), and the tail.
+    stages = enumerate(pairwise((1024, 512, 256, 128, 64, 32)))
+    decoder = sum((4 * 2**stage) ** 2 * ci * co * 25 for stage, (ci, co) in stages)
+    rest = second["model"]["macs"] - decoder
+    assert rest == pytest.approx(0.569e9 * (64 / 224) ** 2, rel=0.01)
+    for entry in (first, second):
+        assert entry["onnx"]["macs"] == entry["model"]["macs"]
+        assert entry["onnx"]["node_count"] == sum(entry["onnx"]["nodes"].values())
+        assert entry["onnx"]["bytes"] == pytest.approx(4 * entry["model"]["parameters"], rel=0.02)
+        assert {case["kind"] for case in entry["parity"][0]["cases"]} >= {"noise", "impulse"}
+        assert entry["parity"][0]["vacuous"] is False
+        assert entry["latency"]["device"].startswith("CPU")
+    assert first["ratio"] == {**first["ratio"], "median": 1.0, "low": 1.0, "high": 1.0}
+    rounds = {entry["latency"]["iterations"] for entry in report["models"]}
+    assert len(rounds) == 1, "timed in turn, all run equally often"
+    assert min(rounds) >= 20
+    assert second["ratio"]["low"] <= second["ratio"]["median"] <= second["ratio"]["high"]
+    assert second["ratio"]["rounds"] in rounds
+    assert str(Path.home()) not in (tmp_path / "out" / "compare.json").read_text()
+
+
+def test_the_picture_and_the_table(edgeup: Callable, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    names = "deconv3dw,nnconv3dw"
+    ran = edgeup("compare", "--decoder", names, *SMALL, "-o", tmp_path, "--threads", "1")
+    assert ran.status == 0, ran.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare.json", "compare.png"]
+    for words in ("deconv3dw", "GMACs", "median", "p90", "CPU", "1 threads", "all passed"):
+        assert words in ran.out
+    assert max(len(line.rstrip()) for line in ran.out.splitlines()) <= 80
+    picture = imread(tmp_path / "compare.png")[..., :3]
+    assert picture[0, 0].tolist() == [1.0, 1.0, 1.0]
+    assert 0.001 < (picture < 0.9).any(axis=-1).mean() < 0.2
+
+
+def test_another_network_goes_the_same_way(edgeup: Callable, tmp_path: Path) -> None:
+    options = ("--option", "width=0.125", "--option", "padding=same")
+    ran = edgeup(
+        *("compare", "--model", "unet", "--decoder", "nearest,transposed", *options),
+        *("--shape", "1x1x64x64", "--duration", "0.1", "-o", tmp_path, "--format", "json"),
+    )
+    assert ran.status == 0, ran.err
+    jsonschema.validate(ran.json, SCHEMA)
+    assert ran.json["network"] == "unet"
+    nodes = [entry["onnx"]["nodes"] for entry in ran.json["models"]]
+    assert nodes[0]["Resize"] == nodes[1]["ConvTranspose"] == 4
+
+
+def test_a_failed_parity_check_is_exit_status_1(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeup.models import run as torch_side
+
+    real = torch_side.run_module
+    monkeypatch.setattr(
+        torch_side, "run_module", lambda *given: [out * 1.01 for out in real(*given)]
+    )
+    ran = edgeup("compare", "--decoder", "deconv3dw", *SMALL, "-o", tmp_path)
+    assert ran.status == 1
+    assert "FAILED: deconv3dw" in ran.out
+    assert json.loads((tmp_path / "compare.json").read_text())["passed"] is False
+
+
+REFUSED = [
+    (["--decoder", "nnconv5,upcnov"], r"unknown decoder 'upcnov': did you mean upconv"),
+    (["--decoder", "nnconv5,"], r"unknown decoder ''"),
+    (["--decoder", "nnconv5,upconv,nnconv5"], r"--decoder names nnconv5 twice; leave one out"),
+    (["--decoder", "nnconv5", "--decoder", "nnconv5"], r"--decoder names nnconv5 twice"),
+    (["--decoder", "all,upconv"], r"all is every decoder; leave the other names out"),
+    ([], r"[Mm]issing option.*--decoder"),
+    (["--decoder", "all", "--skip", "add"], r"skip 'add' with mobilenet has wiring for .*dw"),
+    (["--decoder", "upconv", "--encoder", "resnet35"], r"'resnet35': did you mean .*resnet34"),
+    (["--decoder", "all", "--model", "segnet"], r"segnet has no choice of decoders"),
+    (["--decoder", "all", "--model", "slowdepth"], r"'slowdepth': did you mean .*fastdepth"),
+    (["--decoder", "upconv", "--shape", "1x3x228x304"], r"the nearest are 224x288"),
+    (["--decoder", "upconv", "--target", "jetpack-8"], r"unknown target 'jetpack-8'"),
+    (["--decoder", "upconv", "-o", "no/such"], r"no does not exist; create it"),
+    (["--decoder", "upconv", "-o", "a-file"], r"a-file is a file"),
+    (["--decoder", "upconv", "--threads", "0"], r"threads"),
+    (["--decoder", "upconv", "--duration", "-1"], r"duration"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_wrong_request_is_one_line(
+    edgeup: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    reason: str,
+) -> None:
+    (tmp_path / "a-file").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    ran = edgeup("compare", *arguments)
+    assert ran.status == 2
+    assert ran.out == ""
+    assert re.search(reason, ran.err), ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_without_matplotlib_nothing_is_begun(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    from edgeup.pipeline import compare
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "matplotlib" else found(name, *rest),
+    )
+    monkeypatch.setattr(compare, "compare_subjects", None)
+    ran = edgeup("compare", "--decoder", "upconv", "-o", tmp_path)
+    assert ran.status == 2
+    assert "needs the package matplotlib" in ran.err
+    assert "pip install 'edgeup[image]'" in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_refused_before_the_timing(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeup.runtime.machine import Machine
+
+    monkeypatch.setattr(Machine, "read", lambda *_: "MemTotal: 9 kB\nMemAvailable:  1000 kB\n")
+    ran = edgeup("compare", "--decoder", "nnconv3dw,upconv", *SMALL, "-o", tmp_path)
+    assert ran.status == 2
+    assert "the first 1 of 2 models alone need 0.0 GB" in ran.err
+    assert "compare fewer decoders at a time" in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_cover_neither_each_other_nor_points() -> None:
+    from edgeup.pipeline.label_placement import Box, place_labels
+
+    random = np.random.default_rng(0)
+    crowd = [(float(x), float(y)) for x, y in 300 + 120 * random.random((20, 2))]
+    inside, legend = Box(0, 0, 700, 700), Box(380, 250, 460, 330)
+    points = [point for point in crowd if legend.distance(point) > 5]
+    boxes = place_labels(
+        points, [(60, 11)] * len(points), radius=5, inside=inside, obstacles=[legend]
+    )
+    assert len(boxes) == len(points) > 12
+    for index, (box, point) in enumerate(zip(boxes, points, strict=True)):
+        assert not any(box.overlap(other) for other in (legend, *boxes[:index]))
+        assert all(box.distance(other) > 0 for other in points)
+        assert box.overlap(inside) == pytest.approx(box.area)
+        assert box.distance(point) < 100
+
+
+def test_a_lone_label_stands_beside_its_point_and_inside() -> None:
+    from edgeup.pipeline.label_placement import Box, place_labels
+
+    [box] = place_labels([(99.0, 50.0)], [(40, 10)], radius=3, inside=Box(0, 0, 100, 100))
+    assert box.right <= 100
+    assert 0 < box.distance((99.0, 50.0)) < 12
+    assert Box(0, 0, 2, 2).overlap(Box(1, 1, 5, 5)) == 1
+
+
+def test_shared_parts_of_the_two_schemas_agree() -> None:
+    report = json.loads((DATA / "report.schema.json").read_text())
+    assert SCHEMA["$defs"]["parity"] == report["$defs"]["parity"]
+    assert SCHEMA["$defs"]["tensor"] == report["$defs"]["tensor"]
+    assert SCHEMA["$defs"]["latency"] == report["properties"]["latency"]
+
+
+def test_the_verb_loads_nothing_heavy_to_refuse() -> None:
+    code = (
+        "import sys; from edgeup.cli.main import main; "
+        "status = main(['compare', '--decoder', 'upcnov']); "
+        "heavy = [m for m in ('torch', 'onnxruntime', 'matplotlib') if m in sys.modules]; "
+        "sys.exit(0 if status == 2 and not heavy else str(heavy))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
