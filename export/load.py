@@ -113,6 +113,7 @@ def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> None:
         EdgeupError: no such input, or a number where the model has another.
     """
     import onnx_ir as ir
+    from onnx_ir.passes.common import ShapeInferencePass
 
     if not shapes:
         return
@@ -136,6 +137,8 @@ def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> None:
             )
         value.shape = ir.Shape(wanted)
     _forget_inferred(model)
+    # The outputs' dimensions are part of the interface, so they are settled here and now.
+    ShapeInferencePass()(model)
 
 
 def _forget_inferred(model: ir.Model) -> None:

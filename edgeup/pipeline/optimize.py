@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgeup.export.optimize import Optimized
-    from edgeup.export.passes.contract import Aim
-    from edgeup.export.passes.driver import Choose
+    from edgeup.export.passes.contract import Aim, Chosen, Plan
+    from edgeup.export.passes.driver import Choose, SiteModels
     from edgeup.runtime.inputs import Case
     from edgeup.runtime.parity import OutputParity
 
@@ -92,14 +92,16 @@ def optimize_verified(
     check = _Check(model if reference is None else reference, seed)
     parity = check(optimized)
     rolled_back: list[str] = []
-    while not all(output.passed for output in parity):
-        culprit = _culprit(
-            [site.key for site in optimized.rewritten],
-            lambda out: _passes(check(optimize(model, aim, choose, excluded=out))),
-            frozenset(rolled_back),
-        )
-        if culprit is None:
+    while not _passes(parity):
+        out = frozenset(rolled_back)
+
+        def passes_with_first(count: int, out: frozenset[str] = out) -> bool:
+            return _passes(check(optimize(model, aim, _first(count, choose), excluded=out)))
+
+        number = _first_wrong(len(optimized.rewritten), passes_with_first)
+        if number is None:
             break
+        culprit = optimized.rewritten[number].key
         stage(f"taking back {culprit}")
         rolled_back.append(culprit)
         optimized = optimize(model, aim, choose, excluded=frozenset(rolled_back))
@@ -114,23 +116,41 @@ def _passes(parity: Sequence[OutputParity]) -> bool:
     return all(output.passed for output in parity)
 
 
-def _culprit(
-    keys: Sequence[str], passes_without: Callable[[frozenset[str]], bool], out: frozenset[str]
-) -> str | None:
-    """One site without which things are better, found by halving; None where none alone helps.
+def _first(count: int, choose: Choose) -> Choose:
+    """Rewrites the first ``count`` sites, and leaves all after them as they are.
 
-    Sites before ``low`` are innocent together: the model fails even when they are left out.
+    A prefix replays the same rewrites; leaving out one in the middle could open other sites.
     """
-    if not keys or not passes_without(out | frozenset(keys)):
-        return None  # it fails with every site as written: not the rewrites' fault
-    low, high = 0, len(keys)  # leaving out keys[:high] passes, leaving out keys[:low] fails
-    while high - low > 1:
-        middle = (low + high) // 2
-        if passes_without(out | frozenset(keys[:middle])):
-            high = middle
+    from edgeup.export.passes.contract import Chosen
+
+    left = count
+
+    def choose_first(plan: Plan, models: SiteModels) -> Chosen:
+        nonlocal left
+        if left == 0:
+            return Chosen(None, "beyond the first sites")
+        chosen = choose(plan, models)
+        left -= chosen.candidate is not None
+        return chosen
+
+    return choose_first
+
+
+def _first_wrong(sites: int, passes_with_first: Callable[[int], bool]) -> int | None:
+    """The number of the site, from 0, that turns a passing model into a failing one; by halving.
+
+    None where the model fails without any rewrite: it is not the rewrites' fault.
+    """
+    if sites == 0 or not passes_with_first(0):
+        return None
+    passing, failing = 0, sites
+    while failing - passing > 1:
+        middle = (passing + failing) // 2
+        if passes_with_first(middle):
+            passing = middle
         else:
-            low = middle
-    return keys[high - 1]
+            failing = middle
+    return passing
 
 
 class _Check:

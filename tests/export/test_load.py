@@ -1,0 +1,139 @@
+"""Files that nobody vouches for: a model, or one clear line."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeup.errors import EdgeupError
+from edgeup.export.load import freeze_shapes, input_specs, load_model
+from edgeup.spec import TensorSpec
+
+TEXT = """<ir_version: 8, opset_import: ["" : 17]>
+tiny (float[batch,3,h,w] image) => (float[batch,3,h2,w2] depth)
+<float[1] zero = {0.0}> {
+  more = Add(image, zero)
+  depth = Relu(more)
+}"""
+
+
+def tiny() -> onnx.ModelProto:
+    return onnx.parser.parse_model(TEXT)
+
+
+def test_a_model_is_read_and_says_what_it_needs(tmp_path: Path) -> None:
+    onnx.save(tiny(), tmp_path / "a.onnx")
+    model = load_model(tmp_path / "a.onnx")
+    assert input_specs(model) == (TensorSpec("image", ("batch", 3, "h", "w")),)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"<html><body>404 Not Found</body></html>", "not an ONNX model, or was cut short"),
+        (b"hello world, this is text\n" * 40, "not an ONNX model, or was cut short"),
+        (b"\x08\x08", "holds no graph"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(EdgeupError, match=reason):
+        load_model(tmp_path / "a.onnx")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EdgeupError, match="there is no file"):
+        load_model(tmp_path / "a.onnx")
+    with pytest.raises(EdgeupError, match="is no file"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(("opset", "known"), [(6, False), (7, True), (999, False)])
+def test_an_unknown_opset_is_refused(tmp_path: Path, opset: int, known: bool) -> None:
+    proto = tiny()
+    proto.opset_import[0].version = opset
+    onnx.save(proto, tmp_path / "a.onnx")
+    if known:
+        load_model(tmp_path / "a.onnx")
+        return
+    with pytest.raises(EdgeupError, match=f"has opset {opset}"):
+        load_model(tmp_path / "a.onnx")
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_any_damage_is_one_line_or_a_model(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(tiny().SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    del content[data.draw(st.integers(1, len(content))) :]
+    path = tmp_path_factory.mktemp("damaged") / "a.onnx"
+    path.write_bytes(content)
+    try:
+        load_model(path)
+    except EdgeupError as error:
+        assert "\n" not in str(error)
+
+
+def with_external(tmp_path: Path, location: str, offset: int = 0, length: int = 4) -> Path:
+    proto = tiny()
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("float_data")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, str(value)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "a.onnx").write_bytes(proto.SerializeToString())
+    return folder
+
+
+def test_external_data_beside_the_model_is_read(tmp_path: Path) -> None:
+    folder = with_external(tmp_path, "weights.bin")
+    (folder / "weights.bin").write_bytes(np.float32(7).tobytes())
+    model = load_model(folder / "a.onnx")
+    held = model.graph.initializers["zero"].const_value
+    assert held is not None
+    assert held.numpy().tolist() == [7.0]
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "link.bin", "sub/../../x"])
+def test_external_data_outside_the_folder_is_not_read(tmp_path: Path, location: str) -> None:
+    folder = with_external(tmp_path, location)
+    (tmp_path / "secret.bin").write_bytes(b"1234")
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (folder / "sub").mkdir()
+    with pytest.raises(EdgeupError, match="outside the model's folder"):
+        load_model(folder / "a.onnx")
+
+
+def test_external_data_that_is_missing_or_short_is_refused(tmp_path: Path) -> None:
+    folder = with_external(tmp_path, "weights.bin", offset=2, length=4)
+    with pytest.raises(EdgeupError, match="is not beside it"):
+        load_model(folder / "a.onnx")
+    (folder / "weights.bin").write_bytes(b"12345")
+    with pytest.raises(EdgeupError, match="end at byte 6, and weights.bin has 5"):
+        load_model(folder / "a.onnx")
+
+
+def test_freezing_sets_dimensions_and_refuses_what_does_not_fit() -> None:
+    model = ir.from_proto(tiny())
+    freeze_shapes(model, [TensorSpec("", (2, 3, 8, 8))])
+    assert input_specs(model) == (TensorSpec("image", (2, 3, 8, 8)),)
+    for spec, reason in (
+        (TensorSpec("", (2, 4, 8, 8)), "does not fit"),
+        (TensorSpec("", (2, 3, 8)), "does not fit"),
+        (TensorSpec("imag", (2, 3, 8, 8)), "unknown input 'imag': did you mean image"),
+    ):
+        with pytest.raises(EdgeupError, match=reason):
+            freeze_shapes(ir.from_proto(tiny()), [spec])
