@@ -67,6 +67,7 @@ def optimize(
     interface, declared = interface_of(work), declared_outputs(work)
     ShapeInferencePass()(work)
     declare_again(work, declared)
+    RemoveUnusedNodesPass()(work)  # a dead node that reads a map would hide a site
     sites: list[Site] = []
     refusals: dict[tuple[str, Refusal], None] = {}
     for rule in passes:

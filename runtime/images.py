@@ -140,6 +140,7 @@ def _one_line(path: Path) -> Iterator[None]:
         ) from error
     except (
         OSError,
+        RuntimeError,
         ValueError,
         SyntaxError,
         TypeError,

@@ -67,8 +67,10 @@ def box_sum(weight: Array, extents: Sequence[int]) -> Array:
 
 def occupied(weight: Array, axis: int) -> list[int]:
     """Indices along ``axis`` where some tap is not zero, in order."""
-    others = tuple(a for a in range(weight.ndim) if a != axis)
-    return [int(i) for i in np.flatnonzero((weight != 0).any(axis=others))]
+    # Over the channels first: they are most of the kernel, and lie together.
+    used = (weight != 0).any(axis=tuple(range(FIRST_SPATIAL)))
+    others = tuple(a for a in range(used.ndim) if a != axis - FIRST_SPATIAL)
+    return [int(i) for i in np.flatnonzero(used.any(axis=others))]
 
 
 def condense(weight: Array) -> tuple[Array, tuple[int, ...]]:

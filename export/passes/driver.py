@@ -125,6 +125,9 @@ def _place(
     for made, inferred in zip(builder.nodes, models.form(candidate).graph, strict=True):
         for new, old in zip(made.outputs, inferred.outputs, strict=True):
             new.type, new.shape = old.type, old.shape
+    for old, new in zip(plan.outputs, outputs, strict=True):
+        if old.is_graph_output():  # the interface stays as declared, even where more is known
+            new.type, new.shape = old.type, old.shape
     for value in builder.initializers:
         graph.register_initializer(value)
     replace_nodes_and_values(

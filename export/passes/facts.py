@@ -10,6 +10,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from edgeup.export.passes.contract import Aim
+
 Array = npt.NDArray[Any]
 
 
@@ -80,3 +82,9 @@ def sole_user(value: ir.Value) -> ir.Node | None:
     if len(users) != 1 or value.is_graph_output():
         return None
     return next(iter(users))
+
+
+def opset_of(node: ir.Node, aim: Aim) -> int:
+    """The opset in which the node is written; a pass writes in the same one."""
+    imports = {} if node.graph is None else node.graph.opset_imports
+    return imports.get("", aim.opset)

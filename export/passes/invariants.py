@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,21 @@ def interface_of(model: ir.Model) -> Interface:
         tuple(_described(value) for value in model.graph.inputs),
         tuple(_described(value) for value in model.graph.outputs),
     )
+
+
+def declared_outputs(model: ir.Model) -> list[ir.Shape | None]:
+    """The shapes of the graph outputs as they are declared."""
+    return [value.shape for value in model.graph.outputs]
+
+
+def declare_again(model: ir.Model, declared: Sequence[ir.Shape | None]) -> None:
+    """Take back what inference wrote over declared output shapes: numbers in place of names."""
+    for value, shape in zip(model.graph.outputs, declared, strict=True):
+        now = value.shape
+        if shape is None or now is None or len(now) != len(shape):
+            continue
+        if all(not isinstance(was, int) or was == dim for was, dim in zip(shape, now, strict=True)):
+            value.shape = shape
 
 
 def check_interface(before: Interface, model: ir.Model, stage: str) -> None:
