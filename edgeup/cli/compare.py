@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,7 +82,7 @@ def compare(
         from edgeup.models.networks import find_network
         from edgeup.pipeline.compare import CompareRequest, compare_subjects
         from edgeup.pipeline.compare_plot import draw, require_matplotlib
-        from edgeup.report import to_bytes
+        from edgeup.report import command_line, to_bytes
         from edgeup.targets import find_target
 
         names = choose_decoders(decoder, model, find_network(model).decoders)
@@ -91,7 +92,14 @@ def compare(
         }
         for one in named.values():
             _check_combination(one)
-        request = CompareRequest(model, find_target(target), threads, seed, duration)
+        request = CompareRequest(
+            network=model,
+            command=command_line(sys.argv[1:]),
+            target=find_target(target),
+            threads=threads,
+            seed=seed,
+            duration_s=duration,
+        )
         folder = output or Path(f"{model}-decoders")
         check_folder(folder)
         require_matplotlib()

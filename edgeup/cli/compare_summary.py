@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _COLUMNS = (
-    *("decoder", "params\nM", "GMACs", "ONNX\nMB", "nodes", "median\nms", "p90\nms"),
+    *("decoder", "params\nM", "GMACs", "ONNX\nGMACs", "ONNX\nMB", "nodes", "median\nms", "p90\nms"),
     "ratio to the first\n(95 % interval)",
 )
 
@@ -26,6 +26,7 @@ def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Rendera
     for entry in report["models"]:
         table.add_row(*_cells(entry))
     yield table
+    yield Text("GMACs: of the network as it is written, and of the graph made for the target")
     latency = report["models"][0]["latency"]
     yield Text.assemble(
         "\nlatency on the CPU of this machine, not on the target: ",
@@ -42,9 +43,10 @@ def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Rendera
 def _cells(entry: Mapping[str, Any]) -> Iterable[str]:
     model, onnx, latency, ratio = (entry[key] for key in ("model", "onnx", "latency", "ratio"))
     yield entry["name"]
-    yield f"{model['parameters'] / 1e6:.3f}"
+    yield f"{model['parameters'] / 1e6:.2f}"
     yield f"{model['macs'] / 1e9:.3f}"
-    yield f"{onnx['bytes'] / 1e6:.2f}"
+    yield "-" if onnx["macs"] is None else f"{onnx['macs'] / 1e9:.3f}"
+    yield f"{onnx['bytes'] / 1e6:.1f}"
     yield str(onnx["node_count"])
     yield f"{latency['median_ms']:.2f}"
     yield f"{latency['p90_ms']:.2f}"

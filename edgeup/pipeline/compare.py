@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,10 +9,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.export import Stage, compare_with_pytorch
-from edgeup.pipeline.stored import metadata_of
+from edgeup.pipeline.export import ExportRequest, Stage, export_subject, report_sections
+from edgeup.pipeline.sections import tensor_section
 from edgeup.pipeline.subject import Subject, example_arrays
-from edgeup.report import command_line
 from edgeup.spec import TensorSpec
 from edgeup.targets import Target
 
@@ -30,9 +28,19 @@ TAKEN_IN_TURN = (
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """What to compare and how. ``duration_s`` is how long to measure, per model."""
+    """What to compare and how.
+
+    Attributes:
+        network: what the report calls the networks' common frame.
+        command: as the user wrote it.
+        target: what each is exported for.
+        threads: of each run; None for all cores.
+        seed: of random weights and test inputs.
+        duration_s: how long to measure, per model.
+    """
 
     network: str
+    command: str
     target: Target
     threads: int | None = None
     seed: int = 0
@@ -69,8 +77,9 @@ def compare_subjects(
     proven: dict[str, _Proven] = {}
     for name, make in makers.items():
         left = _minutes_left(time.perf_counter() - began, len(proven), len(makers), request)
-        stage(f"{name}: exporting and comparing, {len(proven) + 1} of {len(makers)}{left}")
-        proven[name] = _prove(make(), request)
+        tell = _within(stage, f"{name}, {len(proven) + 1} of {len(makers)}{left}")
+        tell("building the network")
+        proven[name] = _prove(make(), request, tell)
         _check_memory(proven, len(makers))
     exported = time.perf_counter()
     times = _time(proven, request, stage)
@@ -78,39 +87,25 @@ def compare_subjects(
     return _report(proven, times, request, stages_s)
 
 
-def _prove(subject: Subject, request: CompareRequest) -> _Proven:
-    from edgeup.export.cost import macs, nodes_by_operator
-    from edgeup.export.to_onnx import to_onnx
+def _within(stage: Stage, where: str) -> Stage:
+    return lambda words: stage(f"{where}: {words}")
 
-    opset, ir_version = request.target.choose_opset(None)
-    exported = to_onnx(
-        subject.module,
-        subject.inputs,
-        output_names=subject.output_names,
-        opset=opset,
-        ir_version=ir_version,
-        metadata=metadata_of(subject),
-    )
-    parity = compare_with_pytorch(subject, exported, (subject.inputs,), request.seed)
-    graph = exported.model
-    nodes = nodes_by_operator(graph)
-    sections = {
-        "model": {"name": subject.name, "description": subject.description, **subject.facts},
-        "onnx": {
-            "bytes": len(exported.content),
-            "opset": exported.facts.opset,
-            "ir_version": exported.facts.ir_version,
-            "node_count": sum(nodes.values()),
-            "nodes": nodes,
-            "macs": macs(graph).total,
-        },
-        "parity": [output.to_json() for output in parity],
-    }
+
+def _prove(subject: Subject, request: CompareRequest, stage: Stage) -> _Proven:
+    export = ExportRequest(request.target, threads=request.threads, seed=request.seed)
+    proven = export_subject(subject, export, stage)
+    sections = report_sections(proven, "")
+    onnx = {key: value for key, value in sections["onnx"].items() if key != "path"}
     return _Proven(
-        content=exported.content,
+        content=proven.exported.content,
         inputs=subject.inputs,
-        sections=sections,
-        notices=(*subject.notices, *exported.notices),
+        sections={
+            "model": sections["model"],
+            "onnx": {**onnx, "node_count": sum(onnx["nodes"].values())},
+            "rewrites": sections["rewrites"],
+            "parity": sections["parity"],
+        },
+        notices=tuple(sections["notices"]),
     )
 
 
@@ -192,13 +187,10 @@ def _report(
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command_line(sys.argv[1:]),
+        "command": request.command,
         "passed": all(output["passed"] for entry in entries for output in entry["parity"]),
         "network": request.network,
-        "inputs": [
-            {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}
-            for spec in proven[first].inputs
-        ],
+        "inputs": [tensor_section(spec) for spec in proven[first].inputs],
         "reference": first,
         "models": entries,
         "target": request.target.to_json(),

@@ -27,13 +27,14 @@ CASES = {
 }
 
 
-def prove(name: str, decoder: str | None = None, encoder: str | None = None) -> ProvenModel:
+def prove(name: str, decoder: str | None = None, target: str = "jetpack-6.2") -> ProvenModel:
+    encoder = None
     shape, options, _ = CASES[name]
     if name == "fcrn":
         encoder = "resnet18"
     choice = NetworkChoice(name, decoder=decoder, encoder=encoder, options=options)
     subject = network_subject(choice, TensorSpec("", shape))
-    request = ExportRequest(target=find_target("jetpack-6.2"))
+    request = ExportRequest(target=find_target(target))
     return export_subject(subject, request, lambda stage: None)
 
 
@@ -41,13 +42,13 @@ def prove(name: str, decoder: str | None = None, encoder: str | None = None) -> 
 def test_a_network_exports_with_parity(name: str) -> None:
     from edgeup.export.cost import nodes_by_operator
 
-    proven = prove(name)
+    proven = prove(name, target="cpu")
     assert [output.name for output in proven.parity] == list(NETWORKS[name].output_names)
     for output in proven.parity:
         assert output.passed, output.notes
         assert not output.vacuous
         assert output.metrics["cosine"] > 0.999
-    nodes = nodes_by_operator(proven.exported.model)
+    nodes = nodes_by_operator(proven.exported.optimized.model)
     for operator, count in CASES[name][2].items():
         assert nodes.get(operator) == count, nodes
     assert np.isfinite(proven.latency.median_ms)
@@ -65,3 +66,15 @@ def test_a_networks_other_decoders_export_with_parity(name: str, decoder: str) -
     for output in prove(name, decoder).parity:
         assert output.passed
         assert not output.vacuous
+
+
+@pytest.mark.parametrize("name", ["segnet", "deconvnet"])
+def test_for_tensorrt_max_unpooling_becomes_what_it_takes(name: str) -> None:
+    from edgeup.export.cost import nodes_by_operator
+
+    proven = prove(name)
+    assert all(output.passed and not output.vacuous for output in proven.parity)
+    nodes = nodes_by_operator(proven.exported.optimized.model)
+    assert "MaxUnpool" not in nodes
+    for node in proven.exported.optimized.model.graph:
+        assert node.op_type != "MaxPool" or len(node.outputs) == 1
