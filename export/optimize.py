@@ -74,7 +74,7 @@ def optimize(
         stage(f"pass {rule.name}")
         outcome = sweep(work, rule, aim, choose, excluded)
         sites += outcome.sites
-        refusals |= dict.fromkeys(outcome.refusals)
+        refusals |= outcome.refusals
         if outcome.modified:
             IdentityEliminationPass()(work)
             RemoveUnusedNodesPass()(work)

@@ -159,6 +159,7 @@ def compare_with_pytorch(
     ONNX Runtime's own optimisations are off: what is proven is the graph that is shipped.
     """
     from edgeup.models.run import run_module
+    from edgeup.runtime.cpu import cpu_threads
     from edgeup.runtime.inputs import nudged, test_inputs
     from edgeup.runtime.ort_session import OnnxRuntimeSession
     from edgeup.runtime.parity import FP32_TOLERANCE, run_parity
@@ -173,7 +174,9 @@ def compare_with_pytorch(
         return (in_pytorch(nudged(feeds, seed + number)) for number in range(3))
 
     cases = [case for specs in sizes if specs for case in test_inputs(specs, seed)]
-    with OnnxRuntimeSession(exported.content, optimize=False) as session:
+    with OnnxRuntimeSession(
+        exported.content, threads=max(1, cpu_threads() // 2), optimize=False
+    ) as session:
         parity = run_parity(in_pytorch, session.run, cases, FP32_TOLERANCE, nearby=nearby)
         return tuple(parity)
 
@@ -185,7 +188,7 @@ def _time(exported: Written, inputs: Sequence[TensorSpec], request: ExportReques
     arrays = example_arrays(inputs, request.seed)
     feeds = {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
     # One second: enough for a median; who compares latencies asks for more rounds elsewhere.
-    budget = Budget(warmup_limit_s=1.0, duration_s=1.0, min_rounds=20)
+    budget = Budget(warmup_limit_s=0.5, duration_s=1.0, min_rounds=10)
     return time_onnx(exported.content, feeds, threads=request.threads, budget=budget)
 
 

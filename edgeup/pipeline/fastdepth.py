@@ -84,9 +84,11 @@ def _check_image(image: TensorSpec) -> None:
 def _with_random_weights(config: FastDepthConfig, image: TensorSpec, seed: int) -> Subject:
     from edgeup.models.fastdepth import build
     from edgeup.models.initialise import initialise
+    from edgeup.models.run import half_the_cores
 
     module = build(config)
-    initialise(module, seed, example_arrays([image], seed))
+    with half_the_cores():
+        initialise(module, seed, example_arrays([image], seed))
     return _subject(
         config,
         module,

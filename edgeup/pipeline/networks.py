@@ -87,8 +87,10 @@ def _give_weights(
     path = choice.weights
     if path is None:
         from edgeup.models.initialise import initialise
+        from edgeup.models.run import half_the_cores
 
-        initialise(module, choice.seed, example_arrays([spec], choice.seed))
+        with half_the_cores():
+            initialise(module, choice.seed, example_arrays([spec], choice.seed))
         notice = RANDOM_WEIGHTS.format(seed=choice.seed)
         return {"source": "random", "seed": choice.seed}, (notice,)
     notes = _load_file(module, path)

@@ -143,7 +143,7 @@ class Outcome:
     """What a sweep found and did."""
 
     sites: list[Site] = field(default_factory=list)
-    refusals: list[tuple[str, Refusal]] = field(default_factory=list)
+    refusals: dict[tuple[str, Refusal], None] = field(default_factory=dict)
 
     @property
     def modified(self) -> bool:

@@ -18,6 +18,7 @@ from edgeup.export.passes.contract import (
     Rule,
     Site,
 )
+from edgeup.export.passes.facts import number_nodes, place_of
 from edgeup.export.passes.site_cost import bytes_of, macs_of
 from edgeup.export.passes.small_model import site_as, site_as_written
 
@@ -84,6 +85,7 @@ def _sweep_graph(
     excluded: frozenset[str],
     outcome: Outcome,
 ) -> None:
+    number_nodes(graph)
     waiting = deque(graph)
     decided: set[str] = set()
     moved = False
@@ -93,8 +95,7 @@ def _sweep_graph(
             continue  # replaced in the meantime
         answer = rule.check(node, aim)
         if isinstance(answer, Refusal):
-            if (rule.name, answer) not in outcome.refusals:
-                outcome.refusals.append((rule.name, answer))
+            outcome.refusals[rule.name, answer] = None
             continue
         if answer is None:
             continue
@@ -128,6 +129,7 @@ def _place(
     for old, new in zip(plan.outputs, outputs, strict=True):
         if old.is_graph_output():  # the interface stays as declared, even where more is known
             new.type, new.shape = old.type, old.shape
+    number_nodes(builder.nodes, before=place_of(plan.anchor))
     for value in builder.initializers:
         graph.register_initializer(value)
     replace_nodes_and_values(

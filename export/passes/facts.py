@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,6 +83,26 @@ def sole_user(value: ir.Value) -> ir.Node | None:
     if len(users) != 1 or value.is_graph_output():
         return None
     return next(iter(users))
+
+
+_PLACE = "edgeup: place"
+
+
+def number_nodes(nodes: Iterable[ir.Node], before: tuple[int, ...] = ()) -> None:
+    """Note the nodes' order for `in_order`; those put before a node pass on that one's place."""
+    for index, node in enumerate(nodes):
+        node.meta[_PLACE] = (*before, index)
+
+
+def place_of(node: ir.Node) -> tuple[int, ...]:
+    """Where the node stands in its graph, as numbered when the sweep began."""
+    place: tuple[int, ...] = node.meta[_PLACE]
+    return place
+
+
+def in_order(nodes: Iterable[ir.Node]) -> tuple[ir.Node, ...]:
+    """A few nodes of one graph in its order, without a walk through the graph."""
+    return tuple(sorted(nodes, key=place_of))
 
 
 def opset_of(node: ir.Node, aim: Aim) -> int:

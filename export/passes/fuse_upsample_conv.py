@@ -30,7 +30,7 @@ from edgeup import polyphase
 from edgeup.export.passes.contract import Aim, Plan, Refusal
 from edgeup.export.passes.conv_nodes import SPATIAL, ReadPad, read_conv, read_pad
 from edgeup.export.passes.copy_nodes import copy_nodes
-from edgeup.export.passes.facts import is_onnx, opset_of, sole_user, static_shape
+from edgeup.export.passes.facts import in_order, is_onnx, opset_of, sole_user, static_shape
 from edgeup.export.passes.forms import Part, candidates
 from edgeup.export.passes.upsampled import Upsampled, upsampled_source
 from edgeup.polyphase import Conv, PolyphaseFilter
@@ -84,13 +84,13 @@ class FuseUpsampleConv:
                 branch = _branch(conv) if conv.graph is node.graph else None
                 if isinstance(branch, _Branch) and branch.up.source is mine.up.source:
                     found[conv] = branch
-        convs = _in_order(found)
+        convs = in_order(found)
         if node is not convs[-1]:
             return None
         branches = [found[conv] for conv in convs]
         inside = {n for branch in branches for n in branch.nodes}
         stays = big.is_graph_output() or any(usage.node not in inside for usage in big.uses())
-        nodes = (*mine.up.nodes, *_in_order(inside))
+        nodes = (*mine.up.nodes, *in_order(inside))
         shape = static_shape(mine.up.source)
         parts = [
             Part(whole, branch.edges)
@@ -203,13 +203,6 @@ def _readers(node: ir.Node) -> tuple[ir.Node, ...]:
     if not is_onnx(node, "Pad"):
         return ()
     return tuple(usage.node for usage in node.outputs[0].uses())
-
-
-def _in_order(nodes: Sequence[ir.Node] | dict[ir.Node, _Branch] | set[ir.Node]) -> list[ir.Node]:
-    """Nodes of one graph in its order."""
-    graph = next(iter(nodes)).graph
-    wanted = set(nodes)
-    return [node for node in graph or () if node in wanted] if len(wanted) > 1 else list(nodes)
 
 
 def _again(up: Upsampled) -> Callable[[Builder, ir.Value], Sequence[ir.Value]]:

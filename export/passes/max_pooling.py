@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeup.export.passes.contract import Aim, Candidate, Plan, Refusal
-from edgeup.export.passes.facts import constant, dtype_of, is_onnx, opset_of, static_shape
+from edgeup.export.passes.facts import constant, dtype_of, in_order, is_onnx, opset_of, static_shape
 from edgeup.export.passes.index_paths import Scatter, follow, is_zero
 from edgeup.export.passes.max_pool_site import MaxPoolSite
 from edgeup.export.passes.pool_windows import Windows, windows_of
@@ -92,7 +92,7 @@ def _site(pool: ir.Node, windows: Windows) -> MaxPoolSite | str:
     scatters = {scatter.node: scatter for scatter in paths.scatters}
     members = {pool, *paths.arithmetic, *scatters}
     members |= _zeros(scatters, members)
-    nodes = tuple(node for node in graph if node in members)
+    nodes = in_order(node for node in members if node.graph is graph)
     made = {value for node in nodes for value in node.outputs}
     outside = dict.fromkeys(
         value
