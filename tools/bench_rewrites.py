@@ -183,7 +183,7 @@ def bench(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     models, tuning = variants(plain, ours, options.cache)
     with OnnxRuntimeSession(models["plain"], threads=1) as session:
         case_of = next(test_inputs(session.inputs, 0, kinds=("natural",)))
-    _compare(models, case_of.feeds)
+    models = without_wrong(models, case_of.feeds)
     budget = Budget(duration_s=options.seconds, min_rounds=options.rounds)
     times = timed(models, case_of.feeds, budget, options.clock)
     row: dict[str, Any] = {"aim": case.aim, "tuning": tuning, "variants": {}}
@@ -216,17 +216,21 @@ def timed(
         return measure(works, budget, clock=CLOCKS[clock])
 
 
-def _compare(models: Mapping[str, bytes], feeds: Feeds) -> None:
-    """Refuse to time what does not give the same numbers."""
+def without_wrong(models: Mapping[str, bytes], feeds: Feeds) -> dict[str, bytes]:
+    """Only what gives the same numbers as plain is timed."""
     from edgeup.runtime.ort_session import run_once
 
-    wanted = next(iter(run_once(models["plain"], feeds, optimize=True).values()))
-    peak = float(np.abs(wanted).max())
+    wanted = next(iter(run_once(models["plain"], feeds).values()))
+    right = {}
     for name, content in models.items():
-        got = next(iter(run_once(content, feeds, optimize=True).values()))
-        error = float(np.abs(got - wanted).max()) / peak
-        if error > 1e-3:
-            raise EdgeupError(f"{name} differs from plain by {error:.1e} of its peak")
+        got = next(iter(run_once(content, feeds).values()))
+        error, peak = float(np.abs(got - wanted).max()), float(np.abs(wanted).max())
+        # Next to 0 a float32 sigmoid of ONNX Runtime moves in steps of 6e-8, whatever its peak.
+        if error <= 1e-3 * peak + 1e-6:
+            right[name] = content
+        else:
+            print(f"  {name} is WRONG, and not timed: off by {error:.1e}, plain's peak is {peak}")
+    return right
 
 
 def show(name: str, row: Mapping[str, Any]) -> None:
