@@ -32,6 +32,7 @@ def compose(
     rewrites: Sequence[Mapping[str, Any]] = (),
     refusals: Sequence[Mapping[str, Any]] = (),
     passed: bool | None = None,
+    tuning: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put the sections together, with the command and the environment of this process.
 
@@ -59,6 +60,7 @@ def compose(
         "environment": environment(),
         "notices": list(notices),
         "stages_s": dict(stages_s),
+        **({} if tuning is None else {"tuning": dict(tuning)}),
     }
 
 

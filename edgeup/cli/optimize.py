@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,12 @@ def optimize(
             help="Freeze an input: 1x3x224x224 or image:1x3x224x224; once per input.",
         ),
     ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune", help="Measure the forms of each site on this CPU (target cpu alone)."
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="For the latency.", show_default="all cores")
     ] = None,
@@ -47,6 +54,7 @@ def optimize(
         from edgeup.errors import EdgeupError
         from edgeup.files import check_folder, write_all
         from edgeup.pipeline.optimize import FileRequest, optimize_file
+        from edgeup.pipeline.tuning import check_tunable
         from edgeup.report import compose, to_bytes
         from edgeup.targets import find_target
 
@@ -56,7 +64,11 @@ def optimize(
             threads=threads,
             verify=verify,
             seed=seed,
+            tune=tune,
+            cache_folder=_cache_folder() if tune else None,
         )
+        if tune:
+            check_tunable(request.target.name, request.target.backend)
         check_folder(output.parent)
         if output.suffix != ".onnx":
             raise EdgeupError(f"-o {output} does not end in .onnx; name the file to write")
@@ -72,3 +84,9 @@ def optimize(
         return bool(report["passed"])
 
     return run_verb(style, body)
+
+
+def _cache_folder() -> Path:
+    """Where measurements are kept, by the XDG base directory specification."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "edgeup"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +209,8 @@ class FileRequest:
     threads: int | None = None
     verify: bool = True
     seed: int = 0
+    tune: bool = False
+    cache_folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -227,8 +229,6 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
             reads, or the comparison cannot be made.
     """
     from edgeup.export.load import freeze_shapes, load_model
-    from edgeup.export.passes.choose import static_choice
-    from edgeup.export.passes.estimate import efficiency_for
     from edgeup.export.to_onnx import finish
 
     stage(f"reading {path.name}")
@@ -237,15 +237,7 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
     notices: list[str] = []
     start = to_opset_of(request.target, model, notices.append)
     aim = aim_at(request.target, start.opset_imports.get("", request.target.opset))
-    verified = optimize_verified(
-        start,
-        aim,
-        static_choice(efficiency_for(aim)),
-        reference=model,
-        seed=request.seed,
-        verify=request.verify,
-        stage=stage,
-    )
+    verified, tuning = _tuned_or_estimated(start, aim, model, request, stage)
     content, facts = finish(verified.optimized.model)
     stage("timing against the original")
     sections = {
@@ -259,7 +251,44 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
         "passed": verified.passed,
         **site_sections(verified.optimized),
     }
+    if tuning is not None:
+        sections["tuning"] = tuning
     return OptimizedFile(content, sections)
+
+
+def _tuned_or_estimated(
+    start: ir.Model, aim: Aim, reference: ir.Model, request: FileRequest, stage: Stage
+) -> tuple[Verified, dict[str, Any] | None]:
+    """The verified model, and the report's ``tuning`` where forms were measured."""
+    if not request.tune:
+        from edgeup.export.passes.choose import static_choice
+        from edgeup.export.passes.estimate import efficiency_for
+
+        choose = static_choice(efficiency_for(aim))
+        verified = optimize_verified(
+            start,
+            aim,
+            choose,
+            reference=reference,
+            seed=request.seed,
+            verify=request.verify,
+            stage=stage,
+        )
+        return verified, None
+    from edgeup.pipeline.tuning import tune_and_optimize
+
+    tuned = tune_and_optimize(
+        start,
+        aim,
+        threads=request.threads,
+        cache_folder=request.cache_folder,
+        reference=reference,
+        seed=request.seed,
+        verify=request.verify,
+        stage=stage,
+    )
+    notices = (*tuned.verified.notices, *tuned.notices)
+    return replace(tuned.verified, notices=notices), tuned.facts
 
 
 def to_opset_of(target: Target, model: ir.Model, notice: Callable[[str], None]) -> ir.Model:

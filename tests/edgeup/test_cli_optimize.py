@@ -142,3 +142,38 @@ def test_without_verification_the_report_says_so(edgeup: Callable, tmp_path: Pat
     assert ran.status == 0
     assert ran.json["parity"] == []
     assert any("not verified" in notice for notice in ran.json["notices"])
+
+
+UPSAMPLE_THEN_CONV = """<ir_version: 8, opset_import: ["" : 17]>
+net (float[1,4,16,16] image) => (float[1,4,32,32] depth)
+<float[4] twice = {{1.0, 1.0, 2.0, 2.0}}, float[4,4,3,3] weight = {{{numbers}}}> {{
+  up = Resize<mode = "nearest", coordinate_transformation_mode = "asymmetric",
+              nearest_mode = "floor">(image, , twice)
+  depth = Conv<pads = [1, 1, 1, 1]>(up, weight)
+}}"""
+
+
+def test_a_second_tuning_measures_nothing(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    numbers = ", ".join(f"{(7 * i) % 11 - 5}.0" for i in range(144))
+    source = tmp_path / "net.onnx"
+    onnx.save(onnx.parser.parse_model(UPSAMPLE_THEN_CONV.format(numbers=numbers)), source)
+    out = tmp_path / "out.onnx"
+    first = edgeup("optimize", source, "-o", out, "--tune", "--threads", 1, "--format", "json")
+    assert first.status == 0, first.err
+    jsonschema.validate(first.json, schema())
+    assert (first.json["tuning"]["measured"], first.json["tuning"]["from_cache"]) == (1, 0)
+    assert (tmp_path / "cache" / "edgeup" / "tuning.json").is_file()
+    again = edgeup("optimize", source, "-o", out, "--tune", "--threads", 1, "--format", "json")
+    assert (again.json["tuning"]["measured"], again.json["tuning"]["from_cache"]) == (0, 1)
+
+
+def test_a_jetsons_forms_are_not_tuned_on_a_cpu(edgeup: Callable, tmp_path: Path) -> None:
+    source = write_net(tmp_path / "net.onnx")
+    out = tmp_path / "out.onnx"
+    ran = edgeup("optimize", source, "-o", out, "--tune", "--target", "jetpack-6.2")
+    assert ran.status == 2
+    assert "--tune measures on the target's own backend" in ran.err
+    assert not out.exists()
