@@ -28,6 +28,7 @@ def doctor(style: FormatOption = Format.TEXT) -> int:
             )
             return True
         from rich.table import Table
+        from rich.text import Text
 
         from edgeup.cli.summary import facts
 
@@ -37,7 +38,7 @@ def doctor(style: FormatOption = Format.TEXT) -> int:
         for finding in found:
             word, colour = _MARKS[finding.level]
             remedy = f"\n{finding.remedy}" if finding.remedy else ""
-            table.add_row(f"[{colour}]{word}[/]", f"{finding.what}{remedy}")
+            table.add_row(Text(word, style=colour), Text(f"{finding.what}{remedy}"))
         answer.show("", table)
         return True
 

@@ -121,8 +121,6 @@ def _feeds(texts: Iterable[str]) -> dict[str, Path]:
 
 
 def _summary(done: Mapping[str, Any]) -> Iterable[RenderableType]:
-    # Names and paths may hold square brackets, which rich would take for markup.
-    from rich.markup import escape
     from rich.text import Text
 
     from edgeup.cli.summary import facts
@@ -136,7 +134,7 @@ def _summary(done: Mapping[str, Any]) -> Iterable[RenderableType]:
         "input": _values(done["input"]),
         "output": _values(done["output"]),
     }
-    yield facts({label: escape(text) for label, text in rows.items()})
+    yield facts(rows)
     for notice in done["notices"]:
         yield Text(f"note: {notice}", style="yellow")
     written = [path for path in done["files"].values() if path is not None]

@@ -58,7 +58,8 @@ class Answer:
 
         # Piped output keeps 80 columns, so that tables read the same in a file or a CI log.
         width = None if self._stream.isatty() else 80
-        return Console(file=self._stream, width=width, highlight=False)
+        # No markup: 'edgeup[torch]' and a path with [brackets] are text, not a style.
+        return Console(file=self._stream, width=width, highlight=False, markup=False)
 
 
 def run_verb(style: Format, body: Callable[[Answer], bool]) -> int:
