@@ -24,7 +24,7 @@ import numpy as np
 from edgeup.export.optimize import Optimized, optimize
 from edgeup.export.passes.choose import static_choice
 from edgeup.export.passes.estimate import efficiency_for
-from edgeup.pipeline.optimize import aim_at
+from edgeup.pipeline.verified import aim_at
 from edgeup.targets import find_target
 
 if TYPE_CHECKING:

@@ -90,7 +90,12 @@ def export(
         from edgeup.cli.progress import progress
         from edgeup.cli.summary import export_summary
         from edgeup.files import check_folder, write_all
-        from edgeup.pipeline.export import ExportRequest, export_subject, report_sections
+        from edgeup.pipeline.export import (
+            ExportRequest,
+            export_subject,
+            report_sections,
+            time_proven,
+        )
         from edgeup.pipeline.subject import Dynamic
         from edgeup.pipeline.user_module import user_subject
         from edgeup.report import compose, to_bytes
@@ -120,7 +125,8 @@ def export(
             folder = output or Path(subject.name)
             check_folder(folder)
             proven = export_subject(subject, request, stage)
-        report = compose(**report_sections(proven, "model.onnx"))
+            latency = time_proven(proven, stage).to_json()
+        report = compose(**report_sections(proven, "model.onnx"), latency=latency)
         write_all(
             {
                 folder / "model.onnx": proven.exported.content,

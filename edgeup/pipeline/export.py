@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgeup.pipeline.optimize import aim_at, optimize_verified, site_sections
 from edgeup.pipeline.sections import onnx_section, tensor_section
 from edgeup.pipeline.stored import metadata_of
 from edgeup.pipeline.subject import Dynamic, Subject, example_arrays, open_dimensions
+from edgeup.pipeline.verified import aim_at, optimize_verified, site_sections
 from edgeup.spec import Feeds, Outputs, TensorSpec
 from edgeup.targets import Target
 
@@ -38,13 +38,12 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ProvenModel:
-    """An exported model with what was measured on it; nothing is written yet."""
+    """An exported model that was compared with PyTorch; nothing is written yet."""
 
     subject: Subject
     request: ExportRequest
     exported: Written
     parity: tuple[OutputParity, ...]
-    latency: Latency
     stages_s: dict[str, float]
 
 
@@ -59,7 +58,7 @@ class Written:
 
 
 def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> ProvenModel:
-    """Export, rewrite for the target, compare with PyTorch on every kind of input, then time.
+    """Export, rewrite for the target, compare with PyTorch on every kind of input.
 
     A rewritten graph that does not compute what PyTorch computes is taken back site by site.
 
@@ -99,9 +98,7 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
         with timed("rollback", "looking for the rewrite that is not equal"):
             written = _taken_back(exported, request, opset)
             parity = compare_with_pytorch(subject, written, sizes, request.seed)
-    with timed("latency", "timing ONNX Runtime on this CPU"):
-        latency = _time(written, subject.inputs, request)
-    return ProvenModel(subject, request, written, parity, latency, stages_s)
+    return ProvenModel(subject, request, written, parity, stages_s)
 
 
 def report_sections(proven: ProvenModel, file_name: str) -> dict[str, Any]:
@@ -111,7 +108,6 @@ def report_sections(proven: ProvenModel, file_name: str) -> dict[str, Any]:
         "model": _model_section(proven.subject),
         "onnx": onnx_section(written.content, written.facts, file_name),
         "parity": [output.to_json() for output in proven.parity],
-        "latency": proven.latency.to_json(),
         "target": proven.request.target.to_json(),
         "notices": [*proven.subject.notices, *written.notices],
         "stages_s": proven.stages_s,
@@ -181,15 +177,21 @@ def compare_with_pytorch(
         return tuple(parity)
 
 
-def _time(exported: Written, inputs: Sequence[TensorSpec], request: ExportRequest) -> Latency:
+def time_proven(proven: ProvenModel, stage: Stage) -> Latency:
+    """The model's latency with ONNX Runtime on this CPU; notes the stage's wall time."""
     from edgeup.runtime.latency import time_onnx
     from edgeup.runtime.timer import Budget
 
+    stage("timing ONNX Runtime on this CPU")
+    began = time.perf_counter()
+    inputs, request = proven.subject.inputs, proven.request
     arrays = example_arrays(inputs, request.seed)
     feeds = {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
     # One second: enough for a median; who compares latencies asks for more rounds elsewhere.
     budget = Budget(warmup_limit_s=0.5, duration_s=1.0, min_rounds=10)
-    return time_onnx(exported.content, feeds, threads=request.threads, budget=budget)
+    latency = time_onnx(proven.exported.content, feeds, threads=request.threads, budget=budget)
+    proven.stages_s["latency"] = round(time.perf_counter() - began, 3)
+    return latency
 
 
 def _model_section(subject: Subject) -> dict[str, Any]:

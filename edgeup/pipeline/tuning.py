@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.optimize import Stage, Verified, cases_for, optimize_verified
+from edgeup.pipeline.verified import Stage, Verified, cases_for, optimize_verified
 from edgeup.spec import Feeds, TensorSpec
 
 if TYPE_CHECKING:

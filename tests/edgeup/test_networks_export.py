@@ -1,6 +1,5 @@
 """Every network of the catalogue exports, and ONNX Runtime computes what PyTorch computes."""
 
-import numpy as np
 import pytest
 
 from edgeup.models.networks import NETWORKS
@@ -51,7 +50,6 @@ def test_a_network_exports_with_parity(name: str) -> None:
     nodes = nodes_by_operator(proven.exported.optimized.model)
     for operator, count in CASES[name][2].items():
         assert nodes.get(operator) == count, nodes
-    assert np.isfinite(proven.latency.median_ms)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,209 @@
+"""Optimize a model, compare it with the original, and take back the site that is not equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgeup.errors import EdgeupError
+from edgeup.spec import Feeds, Outputs, Tolerance
+from edgeup.targets import Target
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgeup.export.optimize import Optimized
+    from edgeup.export.passes.contract import Aim, Chosen, Plan
+    from edgeup.export.passes.driver import Choose, SiteModels
+    from edgeup.runtime.inputs import Case
+    from edgeup.runtime.parity import OutputParity
+
+Stage = Callable[[str], None]
+
+ROUNDING = Tolerance(
+    rtol=1e-4,
+    atol_of_peak=5e-5,
+    reason="a rewrite sums the same products in another order; fp32 rounding adds up over layers",
+)
+
+KINDS = ("natural", "noise", "ramp", "impulse", "checkerboard", "zeros")
+"""Zeros are ties everywhere: a max unpooling that takes another maximum shows there."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An optimized model after its check against the original."""
+
+    optimized: Optimized
+    parity: tuple[OutputParity, ...]
+    rolled_back: tuple[str, ...] = ()
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Equal, and nothing had to be taken back."""
+        return not self.rolled_back and all(output.passed for output in self.parity)
+
+
+def aim_at(target: Target, opset: int) -> Aim:
+    """What the passes need to know of a target."""
+    from edgeup.export.passes.contract import Aim
+
+    version = None
+    if target.tensorrt is not None:
+        major, minor = target.tensorrt.split(".")[:2]
+        version = (int(major), int(minor))
+    return Aim(target.name, target.backend, version, opset)
+
+
+def optimize_verified(
+    model: ir.Model,
+    aim: Aim,
+    choose: Choose,
+    *,
+    reference: ir.Model | None = None,
+    seed: int = 0,
+    verify: bool = True,
+    stage: Stage = lambda words: None,
+) -> Verified:
+    """Optimize, compare with the original on seeded inputs, take back what is not equal.
+
+    Args:
+        model: what the passes start from.
+        aim: what to optimize for.
+        choose: decides between the forms of a site.
+        reference: what to compare with; by default ``model``.
+        seed: of the inputs.
+        verify: whether to compare at all.
+        stage: is told what begins.
+
+    Raises:
+        EdgeupError: the original does not run, or has open dimensions that cannot be guessed.
+    """
+    from edgeup.export.optimize import optimize
+
+    optimized = optimize(model, aim, choose, stage=stage)
+    if not verify:
+        return Verified(optimized, (), notices=("not verified: --no-verify was given",))
+    stage("comparing with the original")
+    check = _Check(model if reference is None else reference, seed)
+    parity = check(optimized)
+    rolled_back: list[str] = []
+    while not _passes(parity):
+        out = frozenset(rolled_back)
+
+        def passes_with_first(count: int, out: frozenset[str] = out) -> bool:
+            return _passes(check(optimize(model, aim, _first(count, choose), excluded=out)))
+
+        number = _first_wrong(len(optimized.rewritten), passes_with_first)
+        if number is None:
+            break
+        culprit = optimized.rewritten[number].key
+        stage(f"taking back {culprit}")
+        rolled_back.append(culprit)
+        optimized = optimize(model, aim, choose, excluded=frozenset(rolled_back))
+        parity = check(optimized)
+    notices = tuple(
+        f"rolled back {key}: its values differed from the original's" for key in rolled_back
+    )
+    return Verified(optimized, parity, tuple(rolled_back), notices)
+
+
+def _passes(parity: Sequence[OutputParity]) -> bool:
+    return all(output.passed for output in parity)
+
+
+def _first(count: int, choose: Choose) -> Choose:
+    """Rewrites the first ``count`` sites, and leaves all after them as they are.
+
+    A prefix replays the same rewrites; leaving out one in the middle could open other sites.
+    """
+    from edgeup.export.passes.contract import Chosen
+
+    left = count
+
+    def choose_first(plan: Plan, models: SiteModels) -> Chosen:
+        nonlocal left
+        if left == 0:
+            return Chosen(None, "beyond the first sites")
+        chosen = choose(plan, models)
+        left -= chosen.candidate is not None
+        return chosen
+
+    return choose_first
+
+
+def _first_wrong(sites: int, passes_with_first: Callable[[int], bool]) -> int | None:
+    """The number of the site, from 0, that turns a passing model into a failing one; by halving.
+
+    None where the model fails without any rewrite: it is not the rewrites' fault.
+    """
+    if sites == 0 or not passes_with_first(0):
+        return None
+    passing, failing = 0, sites
+    while failing - passing > 1:
+        middle = (passing + failing) // 2
+        if passes_with_first(middle):
+            passing = middle
+        else:
+            failing = middle
+    return passing
+
+
+class _Check:
+    """Compares optimized models with one original; the original's outputs are made anew."""
+
+    def __init__(self, model: ir.Model, seed: int) -> None:
+        from edgeup.export.serialize import to_bytes
+
+        self._original = to_bytes(model)
+        self._cases = list(cases_for(model, seed))
+
+    def __call__(self, optimized: Optimized) -> tuple[OutputParity, ...]:
+        from edgeup.export.serialize import to_bytes
+        from edgeup.runtime.inputs import nudged
+        from edgeup.runtime.ort_session import OnnxRuntimeSession
+        from edgeup.runtime.parity import run_parity
+
+        with (
+            OnnxRuntimeSession(self._original, optimize=False) as original,
+            OnnxRuntimeSession(to_bytes(optimized.model), optimize=False) as candidate,
+        ):
+
+            def nearby(feeds: Feeds) -> Iterator[Outputs]:
+                return (original.run(nudged(feeds, number)) for number in range(3))
+
+            run = candidate.run
+            return tuple(run_parity(original.run, run, self._cases, ROUNDING, nearby=nearby))
+
+
+def cases_for(model: ir.Model, seed: int) -> Iterator[Case]:
+    """Seeded inputs of every kind.
+
+    Raises:
+        EdgeupError: a dimension is open; the line says which ``--shape`` would close it.
+    """
+    from edgeup.export.load import input_specs
+    from edgeup.runtime.inputs import test_inputs
+
+    specs = input_specs(model)
+    for spec in specs:
+        if not spec.is_static:
+            example = "x".join(str(d) if isinstance(d, int) else "1" for d in spec.shape)
+            raise EdgeupError(
+                f"input {spec} has open dimensions, so the result cannot be compared with the "
+                f"original; give their sizes (--shape {spec.name}:{example}), or --no-verify"
+            )
+    return test_inputs(specs, seed, kinds=KINDS)
+
+
+def site_sections(optimized: Optimized) -> dict[str, Any]:
+    """The report's ``rewrites`` and ``refusals``."""
+    return {
+        "rewrites": [site.to_json() for site in optimized.sites],
+        "refusals": [
+            {"pass": rule, "node": refusal.node, "reason": refusal.reason}
+            for rule, refusal in optimized.refusals
+        ],
+    }
