@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeup.export.shapes import infer_shapes
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -69,15 +71,17 @@ def nodes_by_operator(model: ir.Model) -> dict[str, int]:
 
 
 def _with_shapes(model: ir.Model) -> ir.Model:
-    from onnx_ir.passes.common import ShapeInferencePass
-
     known = all(
         v is None or v.shape is not None
         for node in model.graph.all_nodes()
         if node.op_type in _COUNTS
         for v in (*node.inputs, *node.outputs)
     )
-    return model if known else ShapeInferencePass()(model.clone()).model
+    if known:
+        return model
+    copy = model.clone()
+    infer_shapes(copy)
+    return copy
 
 
 def _shape(value: ir.Value | None) -> list[int]:

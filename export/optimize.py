@@ -15,6 +15,7 @@ from edgeup.export.passes.invariants import (
     interface_of,
 )
 from edgeup.export.passes.order import PASSES
+from edgeup.export.shapes import infer_shapes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -59,13 +60,12 @@ def optimize(
     from onnx_ir.passes.common import (
         IdentityEliminationPass,
         RemoveUnusedNodesPass,
-        ShapeInferencePass,
     )
 
     work = model.clone()
     name_nodes(work)
     interface, declared = interface_of(work), declared_outputs(work)
-    ShapeInferencePass()(work)
+    infer_shapes(work)
     declare_again(work, declared)
     RemoveUnusedNodesPass()(work)  # a dead node that reads a map would hide a site
     sites: list[Site] = []
