@@ -109,7 +109,7 @@ def test_every_folder_link_is_relative_and_committed_as_a_link() -> None:
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
-    code = f"import sys, edgeup.cli.main; print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys, edgeup.cli.app; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgeup.export.passes.fuse_upsample_conv import FuseUpsampleConv
@@ -81,11 +81,15 @@ def test_every_form_of_nearest_and_conv_is_equal(rewrite, model_text, axes):
 @given(st.sampled_from(FORMS), st.data())
 def test_every_form_of_zero_insertion_and_conv_is_equal(rewrite, model_text, form, data):
     geometry = data.draw(geometries(2))
-    factors, taps, *_, group = geometry
+    factors, taps, dilations, pads, _, group = geometry
     place = [data.draw(st.integers(0, f - 1)) for f in factors]
     more = [data.draw(st.integers(0, f - 1)) for f in factors]  # output padding
     begins = [data.draw(st.integers(0, p)) for p in place]
     ends = [data.draw(st.integers(0, f - 1 - p)) for p, f in zip(place, factors, strict=True)]
+    for axis, extent in enumerate((7, 8)):  # a convolution needs room for its kernel
+        room = extent * factors[axis] + more[axis] - begins[axis] - ends[axis]
+        room += pads[axis] + pads[axis + 2]
+        assume(room >= dilations[axis] * (taps[axis] - 1) + 1)
     text = model_text(
         f"u = ConvTranspose<group=4, strides={factors}, output_padding={more}, "
         f"pads={begins + ends}>(x, z) y = Conv{conv(geometry)}(u, k)",
