@@ -1,7 +1,7 @@
 """Value types and protocols that all wings share.
 
 `Run` and `Measure` are how a wing executes a model without importing another wing: the
-pipeline hands it a function (design: wings never import each other).
+pipeline hands it a function (wings never import each other).
 """
 
 from __future__ import annotations

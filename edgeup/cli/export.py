@@ -77,9 +77,11 @@ def export(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="For the latency.", show_default="all cores"),
+        typer.Option(min=1, max=1024, help="For the latency.", show_default="all cores"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of random weights and test inputs.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of random weights and test inputs.")
+    ] = 0,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Export a PyTorch network to ONNX for a target; check parity and latency; report."""
@@ -120,7 +122,7 @@ def export(
                     shape or (),
                 )
             else:
-                _no_network_options(preset, encoder, decoder, skip, weights)
+                _no_network_options(preset, encoder, decoder, skip, weights, option)
                 subject = user_subject(module, [parse_shape(text) for text in shape or ()])
             folder = output or Path(subject.name)
             check_folder(folder)
@@ -143,7 +145,7 @@ def export(
 
 
 def _no_network_options(*options: object) -> None:
-    names = ("--preset", "--encoder", "--decoder", "--skip", "--weights")
+    names = ("--preset", "--encoder", "--decoder", "--skip", "--weights", "--option")
     given = [name for name, value in zip(names, options, strict=True) if value is not None]
     if given:
         raise EdgeupError(

@@ -37,12 +37,12 @@ def optimize(
         ),
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="For the latency.", show_default="all cores")
+        int | None, typer.Option(min=1, max=1024, help="For the latency.", show_default="all cores")
     ] = None,
     verify: Annotated[
         bool, typer.Option(help="Compare the result with the original on seeded inputs.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of the inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the inputs.")] = 0,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Rewrite an ONNX file into an equal one that the target takes and that runs faster."""
@@ -72,6 +72,8 @@ def optimize(
         check_folder(output.parent)
         if output.suffix != ".onnx":
             raise EdgeupError(f"-o {output} does not end in .onnx; name the file to write")
+        if output.resolve() == model.resolve():
+            raise EdgeupError(f"-o {output} is the model itself; name another file to write")
         with progress() as stage:
             done = optimize_file(model, request, stage)
         done.sections["onnx"]["path"] = output.name

@@ -76,6 +76,8 @@ def run_verb(style: Format, body: Callable[[Answer], bool]) -> int:
             message = "interrupted: nothing was written"
         except BrokenPipeError:
             raise
+        except OSError as error:  # a name that is too long, a folder without permission
+            message = f"{error.filename or 'a file'}: {error.strerror or error}"
         except MemoryError:
             message = "out of memory: try a smaller --shape"
         if style is Format.JSON:

@@ -78,6 +78,8 @@ def network_subject(choice: NetworkChoice, shape: TensorSpec | None) -> Subject:
 def _input(network: Network, shape: TensorSpec | None) -> TensorSpec:
     if shape is None:
         return TensorSpec(network.input_name, network.input_shape)
+    if shape.dtype != "float32":
+        raise EdgeupError(f"--shape {shape}: {network.name} takes float32, not {shape.dtype}")
     return TensorSpec(shape.name or network.input_name, shape.shape)
 
 

@@ -7,7 +7,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -102,7 +102,8 @@ def _importable_here() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(here)
+        with suppress(ValueError):  # the user's code may have rebuilt sys.path
+            sys.path.remove(here)
 
 
 def _from_user_code(reference: str, call: Callable[[], T]) -> T:
@@ -111,7 +112,7 @@ def _from_user_code(reference: str, call: Callable[[], T]) -> T:
         return call()
     except EdgeupError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise EdgeupError(
             f"{reference} raised {type(error).__name__}: {str(error) or '(no message)'} "
