@@ -225,7 +225,7 @@ def find_network(name: str) -> Network:
         EdgeupError: there is none.
     """
     if name not in NETWORKS:
-        raise unknown("network", name, NETWORKS)
+        raise unknown("model", name, NETWORKS)
     return NETWORKS[name]
 
 

@@ -125,7 +125,7 @@ def load_feeds(files: Mapping[str, Path]) -> dict[str, Array]:
     for name, path in files.items():
         try:
             loaded = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
+        except Exception as error:  # a damaged header reaches numpy's zip reader and tokenizer
             raise EdgeupError(f"--feed {name}={path} is not read as .npy: {error}") from error
         if not isinstance(loaded, np.ndarray):
             raise EdgeupError(f"--feed {name}={path} holds several arrays; wanted one, as .npy")

@@ -52,11 +52,16 @@ def unpickle(stream: io.BytesIO, persistent: Persistent | None = None) -> object
         ) from error
 
 
+COPY_LIMIT = 4_000_000
+"""Elements that calls and states may copy; a ResNet-152 with its optimizer has some 100,000."""
+
+
 class _Machine:
     """The stack, the memo and one method per opcode."""
 
     def __init__(self, persistent: Persistent | None) -> None:
         self._stack: list[object] = []
+        self._copied = 0
         self._marked: list[list[object]] = []
         self._memo: dict[int, object] = {}
         self._persistent = persistent
@@ -192,6 +197,8 @@ class _Machine:
             raise refused_call(function if isinstance(function, Global) else "a value")
         if not isinstance(arguments, tuple):
             raise ValueError(f"{function} called without a tuple")
+        for argument in arguments:
+            self._count(argument)
         self._stack.append(REBUILDERS[function](arguments))
 
     def new_instance(self, _: object) -> None:
@@ -208,6 +215,8 @@ class _Machine:
 
     def build(self, _: object) -> None:
         state = self.pop()
+        for part in state if isinstance(state, tuple) else (state,):
+            self._count(part)
         match self._top(), state:
             case Instance(attributes=attributes), dict():
                 attributes.update(_named(state))
@@ -217,6 +226,13 @@ class _Machine:
                 pass  # a state that only the class's own code could read; OrderedDict's _metadata
             case other, _:
                 raise ValueError(f"a state for a {type(other).__name__}")
+
+    def _count(self, value: object) -> None:
+        """Calls and states copy what the memo holds once: few bytes of file, many of memory."""
+        if isinstance(value, str | bytes | list | tuple | dict | set):
+            self._copied += len(value)
+        if self._copied > COPY_LIMIT:
+            raise ValueError(f"copies more than {COPY_LIMIT:,} elements")
 
     def refuse_instance(self, argument: object) -> None:
         """INST and OBJ call a class, or a function in its place; protocol 2 has NEWOBJ."""

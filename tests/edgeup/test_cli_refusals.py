@@ -21,7 +21,7 @@ REFUSED = [
     (["--skip", "concat", "--encoder", "resnet50"], r"skip 'concat' has no wiring for resnet50"),
     (["--preset", "mobilenet-nnconv"], r"unknown preset .*did you mean mobilenet-nnconv5"),
     (["--preset", "mobilenet-nnconv5", "--skip", "add"], r"--skip add contradicts preset"),
-    (["--model", "slowdepth"], r"unknown network 'slowdepth': did you mean .*fastdepth"),
+    (["--model", "slowdepth"], r"unknown model 'slowdepth': did you mean .*fastdepth"),
     (["--shape", "3x224x224"], r"has 3 numbers, and an image has four"),
     (["--shape", "1x3xHxW"], r"'1x3xHxW' is not a shape"),
     (["--shape", "1x4x224x224"], r"takes 3 channels \(RGB\), got 4"),

@@ -151,7 +151,7 @@ class TestFastDepthIsTheSameByEitherWay:
     [
         (
             {"name": "fcn8"},
-            r"unknown network 'fcn8': did you mean fcn8s",
+            r"unknown model 'fcn8': did you mean fcn8s",
         ),
         (
             {"name": "fcrn", "decoder": "upprojection"},
