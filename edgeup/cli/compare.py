@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeup.cli.options import (
+    DEFAULT_TARGET,
+    EncoderOption,
+    SeedOption,
+    SettingOption,
+    SkipOption,
+    TargetOption,
+    ThreadsOption,
+)
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError, unknown
-from edgeup.targets import default_target
 
 if TYPE_CHECKING:
     from edgeup.cli.named import NamedModel
@@ -27,17 +35,9 @@ def compare(
         ),
     ],
     model: Annotated[str, typer.Option(help="See `edgeup list models`.")] = "fastdepth",
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="See `edgeup list models`.", show_default="the model's"),
-    ] = None,
-    skip: Annotated[
-        str | None, typer.Option(help="FastDepth: none, add or concat.", show_default="none")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A setting of the model: see `edgeup list models`."),
-    ] = None,
+    encoder: EncoderOption = None,
+    skip: SkipOption = None,
+    option: SettingOption = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,9 +47,7 @@ def compare(
             show_default="the model's",
         ),
     ] = None,
-    target: Annotated[
-        str, typer.Option(help="Where it will run: see `edgeup list targets`.")
-    ] = default_target(),
+    target: TargetOption = DEFAULT_TARGET,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,14 +58,11 @@ def compare(
             show_default="the model's name and -decoders",
         ),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="For the latency.", show_default="all cores"),
-    ] = None,
+    threads: ThreadsOption = None,
     duration: Annotated[
         float, typer.Option(min=0.0, help="Seconds to measure, per decoder.")
     ] = 3.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of random weights and test inputs.")] = 0,
+    seed: SeedOption = 0,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Compare decoders on one encoder: parity of each, then latency of all in turn."""

@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
+from edgeup.cli.options import (
+    DEFAULT_TARGET,
+    EncoderOption,
+    SeedOption,
+    SettingOption,
+    SkipOption,
+    TargetOption,
+    ThreadsOption,
+)
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError
-from edgeup.targets import default_target
 
 
 def export(
@@ -22,19 +30,14 @@ def export(
     ] = None,
     model: Annotated[str, typer.Option(help="See `edgeup list models`.")] = "fastdepth",
     preset: Annotated[str | None, typer.Option(help="A published FastDepth network.")] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="See `edgeup list models`.", show_default="the model's"),
-    ] = None,
+    encoder: EncoderOption = None,
     decoder: Annotated[
         str | None,
         typer.Option(
             help="See `edgeup list decoders` and `list models`.", show_default="the model's"
         ),
     ] = None,
-    skip: Annotated[
-        str | None, typer.Option(help="FastDepth: none, add or concat.", show_default="none")
-    ] = None,
+    skip: SkipOption = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -43,25 +46,21 @@ def export(
             show_default="random weights",
         ),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A setting of the model: see `edgeup list models`."),
-    ] = None,
+    option: SettingOption = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(
             "--shape",
             "--shapes",
-            help="NCHW, 1x3x224x224 or image:1x3x224x224; once per input. [default: 1x3x224x224]",
+            help="NCHW, 1x3x224x224 or image:1x3x224x224; once per input.",
+            show_default="the model's",
         ),
     ] = None,
     dynamic: Annotated[
         list[str] | None,
         typer.Option(help="Leave dimensions open: batch, spatial, or batch,spatial."),
     ] = None,
-    target: Annotated[
-        str, typer.Option(help="Where it will run: see `edgeup list targets`.")
-    ] = default_target(),
+    target: TargetOption = DEFAULT_TARGET,
     opset: Annotated[
         int | None, typer.Option(help="ONNX opset to write.", show_default="the target's")
     ] = None,
@@ -75,13 +74,8 @@ def export(
             show_default="the model's name",
         ),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="For the latency.", show_default="all cores"),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="Of random weights and test inputs.")
-    ] = 0,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Export a PyTorch network to ONNX for a target; check parity and latency; report."""

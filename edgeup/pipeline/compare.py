@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.export import ExportRequest, Stage, export_subject, report_sections
+from edgeup.pipeline.export import ExportRequest, export_subject, report_sections
 from edgeup.pipeline.sections import tensor_section
 from edgeup.pipeline.subject import Subject, example_arrays
+from edgeup.pipeline.verified import Stage
 from edgeup.spec import TensorSpec
 from edgeup.targets import Target
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgeup.pipeline.sections import onnx_section, tensor_section
 from edgeup.pipeline.stored import metadata_of
 from edgeup.pipeline.subject import Dynamic, Subject, example_arrays, open_dimensions
-from edgeup.pipeline.verified import aim_at, optimize_verified, site_sections
+from edgeup.pipeline.verified import Stage, aim_at, optimize_verified, site_sections
 from edgeup.spec import Feeds, Outputs, TensorSpec
 from edgeup.targets import Target
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edgeup.export.to_onnx import Exported
     from edgeup.runtime.latency import Latency
     from edgeup.runtime.parity import OutputParity
-
-Stage = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
 from edgeup.files import write_all
-from edgeup.pipeline.export import Stage
 from edgeup.pipeline.picture_input import as_input, load_feeds, picture_input
 from edgeup.pipeline.stored import Stored, read_stored
+from edgeup.pipeline.verified import Stage
 from edgeup.preprocess import Preprocess
 from edgeup.presets import PRESETS, PreprocessChoice
 from edgeup.runtime.drawing import Drawing, Drawn, draw, png_bytes
