@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeup.cli.targets import targets_document, targets_text
 from edgeup.cli.upsamplers import upsampler_rows, upsampler_table
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
 
@@ -30,15 +33,10 @@ def listing(
     """List models, decoders, upsamplers or targets."""
 
     def body(answer: Answer) -> bool:
-        rows = _ROWS[kind]()
         if answer.style is Format.JSON:
-            answer.json({kind.value: rows})
-        elif kind is Kind.UPSAMPLERS:
-            answer.show(upsampler_table(rows))
-        elif kind is Kind.MODELS:
-            answer.show(_table([{**row, "about": _about(row)} for row in rows], ("name", "about")))
+            answer.json(_DOCUMENTS[kind]())
         else:
-            answer.show(_table(rows, _COLUMNS[kind]))
+            answer.show(*_TEXTS[kind]())
         return True
 
     return run_verb(style, body)
@@ -99,34 +97,28 @@ def _decoders() -> list[dict[str, Any]]:
     return [asdict(decoder) for decoder in DECODERS.values()]
 
 
-def _targets() -> list[dict[str, Any]]:
-    from edgeup.targets import all_targets, default_target
-
-    return [
-        {**target.to_json(), "default": target.name == default_target()} for target in all_targets()
-    ]
-
-
-_ROWS = {
-    Kind.MODELS: _models,
-    Kind.DECODERS: _decoders,
-    Kind.UPSAMPLERS: upsampler_rows,
-    Kind.TARGETS: _targets,
+_DOCUMENTS: dict[Kind, Callable[[], dict[str, Any]]] = {
+    Kind.MODELS: lambda: {"models": _models()},
+    Kind.DECODERS: lambda: {"decoders": _decoders()},
+    Kind.UPSAMPLERS: lambda: {"upsamplers": upsampler_rows()},
+    Kind.TARGETS: targets_document,
 }
-_COLUMNS = {
-    Kind.DECODERS: ("name", "description"),
-    Kind.TARGETS: ("name", "tensorrt", "opset", "ir_version", "l4t"),
+_TEXTS: dict[Kind, Callable[[], Iterable[RenderableType]]] = {
+    Kind.MODELS: lambda: [_table("about", {row["name"]: _about(row) for row in _models()})],
+    Kind.DECODERS: lambda: [
+        _table("description", {row["name"]: row["description"] for row in _decoders()})
+    ],
+    Kind.UPSAMPLERS: lambda: [upsampler_table(upsampler_rows())],
+    Kind.TARGETS: targets_text,
 }
 
 
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+def _table(title: str, rows: Mapping[str, str]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column.replace("_", " "), no_wrap=column == "name")
-    for row in rows:
-        mark = "  (default)" if row.get("default") else ""
-        cells = [str(row[column]) if row[column] is not None else "-" for column in columns]
-        table.add_row(cells[0] + mark, *cells[1:])
+    table.add_column("name", no_wrap=True)
+    table.add_column(title)
+    for name, text in rows.items():
+        table.add_row(name, text)
     return table

@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgeup.cli.precision_summary import parity_heading, precision_lines
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -29,7 +31,8 @@ def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Renderab
         }
     )
     yield from rewrite_lines(report)
-    yield Text("\nparity: ONNX Runtime against PyTorch, by kind of input", style="bold")
+    yield from precision_lines(report)
+    yield parity_heading(report, "ONNX Runtime against PyTorch, by kind of input")
     yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
     yield from verdicts(report["parity"])
     yield Text("\nlatency on the CPU of this machine, not on the target", style="bold")
@@ -99,7 +102,9 @@ def verdicts(parity: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
 
 
 def latency_lines(latency: Mapping[str, Any]) -> Text:
-    """Where it was measured, then the figures."""
+    """Where it was measured, then the figures; or why nothing was."""
+    if "not_measured" in latency:
+        return Text(f"not measured: {latency['not_measured']}", style="yellow")
     return Text.assemble(
         (f"{latency['device']}", "bold"),
         f", {latency['backend']}, {latency['threads']} threads, "
@@ -117,16 +122,19 @@ def _network(model: Mapping[str, Any]) -> str:
 
 
 def target_line(target: Mapping[str, Any]) -> str:
-    """Its name and TensorRT version."""
+    """Its name, JetPack where a board alone was named, and TensorRT version."""
+    jetpack = f", JetPack {target['jetpack']}" if target["name"] == target.get("board") else ""
     tensorrt = f", TensorRT {target['tensorrt']}" if target.get("tensorrt") else ""
-    return f"{target['name']}{tensorrt}"
+    return f"{target['name']}{jetpack}{tensorrt}"
 
 
 def file_line(onnx: Mapping[str, Any], folder: Path) -> str:
     """Where the file is, how large, opset, IR version, MACs."""
     macs = f", {onnx['macs'] / 1e9:.3f} GMACs" if onnx["macs"] is not None else ""
+    data = onnx.get("data")
+    beside = f" + {data['path']}, {data['bytes'] / 1e6:.2f} MB" if data else ""
     return (
-        f"{folder / onnx['path']}, {onnx['bytes'] / 1e6:.2f} MB, "
+        f"{folder / onnx['path']}, {onnx['bytes'] / 1e6:.2f} MB{beside}, "
         f"opset {onnx['opset']}, IR version {onnx['ir_version']}{macs}"
     )
 

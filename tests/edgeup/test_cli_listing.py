@@ -13,7 +13,7 @@ import pytest
         ("models", 17, "fcrn"),
         ("decoders", 34, "nnconv5"),
         ("upsamplers", 28, "fast-upconv"),
-        ("targets", 26, "jetpack-6.2"),
+        ("targets", 56, "jetpack-6.2"),
     ],
 )
 def test_every_list_names_what_there_is(edgeup: Callable, kind: str, count: int, name: str) -> None:
@@ -27,6 +27,39 @@ def test_every_list_names_what_there_is(edgeup: Callable, kind: str, count: int,
     for row in rows:
         assert row["name"][:20] in text.out
     assert name in {row["name"] for row in rows}
+
+
+def test_the_list_of_targets_shows_each_board_with_its_power_modes(edgeup: Callable) -> None:
+    document = edgeup("list", "targets", "--format", "json").json
+    assert [row["name"] for row in document["targets"] if row["default"]] == ["jetpack-6.2"]
+    assert len(document["boards"]) == 12
+    text = edgeup("list", "targets").out
+    assert "jetpack-6.2  (default)" in text
+    for board in document["boards"]:
+        about = text.split(f"\n{board['name']}  ")[1].split("\n\n")[0]
+        modes = {line.split()[0]: line.split() for line in about.splitlines()[1:]}
+        for mode in board["power_modes"]:
+            assert mode["name"] in modes
+            assert mode["bandwidth_gbs"] > 20
+        default = next(m for m in board["power_modes"] if m["name"] == board["default_mode"])
+        sms, mhz = str(default["sms"]), default["gpu_mhz"]
+        assert modes[default["name"]][2:4] == [sms, "-" if mhz is None else f"{mhz:.0f}"]
+        assert set(board["sources"].values()) <= set(document["sources"])
+    orin = text.split("\norin-nano-8gb  ")[1].split("\n\n")[0]
+    assert "JetPack 5.1.1 to 6.2.2, 7.2" in orin
+    assert "15W (default)                 8    625   68.3   1.28   10.2   20.5" in orin
+
+
+def test_the_default_target_is_in_the_help(edgeup: Callable) -> None:
+    for verb in ("export", "compare"):
+        assert "jetpack-6.2" in edgeup(verb, "--help").out
+
+
+def test_an_impossible_target_is_one_line(edgeup: Callable) -> None:
+    ran = edgeup("export", "--decoder", "nnconv5", "--target", "thor-t5000@6.2")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert "Thor T5000 does not run JetPack 6.2: it runs JetPack 7.0, 7.1, 7.2" in ran.err
 
 
 def test_an_unknown_list_is_refused(edgeup: Callable) -> None:
