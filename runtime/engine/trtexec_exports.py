@@ -1,0 +1,171 @@
+"""The JSON files that trtexec writes: ``--exportTimes``, ``--exportProfile``, ``--exportOutput``.
+
+Their writers are in ``samples/common/sampleReporting.cpp``. trtexec prints them piece by piece,
+so names are not escaped, and a value that is not a number stands there as C++ prints it (``nan``,
+``-inf``), which is no JSON. ``--exportLayerInfo`` holds the inspector's JSON: see `layer_info`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeup.errors import EdgeupError
+from edgeup.spec import Array
+
+_ODD_NUMBER = re.compile(r"(?<=[:\[,])(\s*)(-?)(nan|inf)(?:\([^)]*\))?(?=\s*[,}\]])")
+"""``nan``, ``-nan``, ``inf``, ``nan(ind)`` where a number should stand, in text outside quotes."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One inference, in milliseconds: ``latency = h2d + compute + d2h``.
+
+    ``enqueue`` is the host's time to hand the work over. Copies are of inputs (``h2d``) and
+    outputs (``d2h``).
+    """
+
+    enqueue: float
+    h2d: float
+    compute: float
+    d2h: float
+    latency: float
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Milliseconds of one layer per inference; ``median`` is None before TensorRT 8.5."""
+
+    name: str
+    average: float
+    median: float | None
+    percentage: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Times by layer, in the order of execution."""
+
+    iterations: int
+    layers: tuple[LayerTime, ...]
+
+
+def parse_times(text: str) -> tuple[Query, ...]:
+    """Read ``--exportTimes``; 8.0 and 8.2 add an end-to-end time, which is left out.
+
+    Raises:
+        EdgeupError: it is not of that form.
+    """
+    queries = []
+    for entry in _entries(text, "--exportTimes"):
+        number = _numbers(entry, "--exportTimes")
+        queries.append(
+            Query(
+                enqueue=number("endEnqMs") - number("startEnqMs"),
+                h2d=number("h2dMs"),
+                compute=number("computeMs"),
+                d2h=number("d2hMs"),
+                latency=number("latencyMs"),
+            )
+        )
+    return tuple(queries)
+
+
+def parse_profile(text: str) -> Profile:
+    """Read ``--exportProfile``.
+
+    Raises:
+        EdgeupError: it is not of that form.
+    """
+    first, *entries = _entries(text, "--exportProfile") or [{}]
+    layers = []
+    for entry in entries:
+        number = _numbers(entry, "--exportProfile")
+        layers.append(
+            LayerTime(
+                name=str(entry.get("name", "")),
+                average=number("averageMs"),
+                median=number("medianMs") if "medianMs" in entry else None,
+                percentage=number("percentage"),
+            )
+        )
+    return Profile(int(_numbers(first, "--exportProfile")("count")), tuple(layers))
+
+
+def parse_outputs(text: str) -> dict[str, Array]:
+    """Read ``--exportOutput``: float32 arrays by name, whatever type they had on the board.
+
+    Raises:
+        EdgeupError: it is not of that form, or its numbers do not fill its dimensions.
+    """
+    outputs = {}
+    for entry in _entries(text, "--exportOutput"):
+        name = str(entry.get("name", ""))
+        dimensions = str(entry.get("dimensions", ""))
+        shape = () if dimensions in ("", "scalar") else _shape(name, dimensions)
+        values = _values(name, entry.get("values"))
+        if values.size != int(np.prod(shape)):
+            raise EdgeupError(
+                f"output {name} of --exportOutput has {values.size} values, and {dimensions} "
+                f"needs {int(np.prod(shape))}; the file was cut short"
+            )
+        outputs[name] = values.reshape(shape)
+    return outputs
+
+
+def _values(name: str, values: Any) -> Array:
+    numbers = isinstance(values, list) and all(isinstance(v, (int, float)) for v in values)
+    if not numbers:
+        raise EdgeupError(f"output {name or '(no name)'} of --exportOutput has no list of numbers")
+    return np.asarray(values, dtype=np.float32)
+
+
+def _shape(name: str, dimensions: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(x\d+)*", dimensions):
+        raise EdgeupError(f"output {name} of --exportOutput has the dimensions {dimensions!r}")
+    return tuple(int(size) for size in dimensions.split("x"))
+
+
+def _entries(text: str, option: str) -> list[Mapping[str, Any]]:
+    """The list of objects that trtexec meant."""
+    try:
+        document = json.loads(_as_json(text), strict=False)
+    except ValueError as error:
+        raise EdgeupError(
+            f"this is not what trtexec's {option} writes, or it was cut short: {error}"
+        ) from error
+    if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+        raise EdgeupError(f"this is not what trtexec's {option} writes: no list of entries")
+    return document
+
+
+def _as_json(text: str) -> str:
+    """Mend what is no JSON: C++'s names of odd numbers, and quotes or backslashes in names."""
+    mended = re.sub(
+        r'("name" : ")(.*)("(?:, "\w+" : |\s*$))',
+        lambda found: found[1] + json.dumps(found[2])[1:-1] + found[3],
+        text,
+        flags=re.MULTILINE,
+    )
+    words = {"nan": "NaN", "inf": "Infinity"}
+    return _ODD_NUMBER.sub(
+        lambda found: (
+            found[1] + ("-" if (found[2], found[3]) == ("-", "inf") else "") + words[found[3]]
+        ),
+        mended,
+    )
+
+
+def _numbers(entry: Mapping[str, Any], option: str) -> Any:
+    def number(key: str) -> float:
+        value = entry.get(key)
+        if not isinstance(value, (int, float)):
+            raise EdgeupError(f"an entry of trtexec's {option} has no number {key!r}")
+        return float(value)
+
+    return number
