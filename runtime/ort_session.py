@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeup.errors import EdgeupError
 from edgeup.runtime.cpu import cpu_threads
+from edgeup.runtime.feeds import checked_feeds
 from edgeup.spec import Array, Dim, Feeds, ModelSource, Outputs, TensorSpec
 
 _FATAL = 4  # ONNX Runtime's log levels: 2 warning, 3 error, 4 fatal; errors reach us as exceptions
@@ -119,16 +119,14 @@ class OnnxRuntimeSession:
         return self._session
 
     def _checked_feeds(self, feeds: Feeds) -> dict[str, Array]:
-        wanted = {spec.name: spec for spec in self.inputs}
-        if missing := [str(spec) for name, spec in wanted.items() if name not in feeds]:
-            raise EdgeupError(f"{self._label} needs the input {', '.join(missing)}")
-        if strange := [name for name in feeds if name not in wanted]:
-            raise EdgeupError(
-                f"{self._label} has no input {strange[0]!r}; it has {', '.join(wanted)}"
-            )
-        for name, array in feeds.items():
-            _check_feed(self._label, wanted[name], array)
-        return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        # ONNX Runtime gives () for a scalar and for an unknown rank alike; it knows which itself.
+        inputs = [
+            spec
+            if spec.shape or spec.name not in feeds
+            else replace(spec, shape=feeds[spec.name].shape)
+            for spec in self.inputs
+        ]
+        return checked_feeds(self._label, inputs, feeds)
 
     def _spec(self, value: Any) -> TensorSpec:
         match = re.fullmatch(r"tensor\((\w+)\)", value.type)
@@ -169,22 +167,6 @@ def run_once(model: ModelSource, feeds: Feeds, *, optimize: bool = False) -> Out
     """
     with OnnxRuntimeSession(model, optimize=optimize) as session:
         return session.run(feeds)
-
-
-def _check_feed(label: str, spec: TensorSpec, array: Array) -> None:
-    if array.dtype.name != spec.dtype and spec.dtype != "string":
-        raise EdgeupError(
-            f"{label}: input {spec.name} got dtype {array.dtype.name}, wanted {spec.dtype}"
-        )
-    # ONNX Runtime gives () for a scalar and for an unknown rank alike; it knows which itself.
-    same = len(array.shape) == len(spec.shape) and all(
-        isinstance(want, str) or got == want
-        for got, want in zip(array.shape, spec.shape, strict=True)
-    )
-    if spec.shape and not same:
-        got = "x".join(str(size) for size in array.shape) or "a scalar"
-        want = "x".join(str(dim) for dim in spec.shape)
-        raise EdgeupError(f"{label}: input {spec.name} got shape {got}, wanted {want}")
 
 
 def _checked_source(model: ModelSource) -> bytes | str:
