@@ -1,0 +1,153 @@
+"""`edgeup verify --find-fp32-nodes`: the fewest nodes that must stay float32 for a tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.keep_list import keep_list_text
+from edgeup.pipeline.precision_choice import RUNS, choose
+from edgeup.pipeline.rounding import RoundingBench
+from edgeup.pipeline.verified import Stage
+from edgeup.spec import Tolerance
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgeup.runtime.inputs import Case
+
+
+@dataclass(frozen=True)
+class Fp32Nodes:
+    """What must stay float32.
+
+    Attributes:
+        precision: of all else, "fp16" or "bf16".
+        reasons: the nodes by their ONNX names, in the graph's order; leaving out any one of them
+            misses the tolerance, as far as the runs went.
+        enough: whether the tolerance is reached with them.
+        minimal: whether each was tried to be left out.
+        runs: models that were run.
+        tolerance: what is to be reached.
+    """
+
+    precision: str
+    reasons: dict[str, str]
+    enough: bool
+    minimal: bool
+    runs: int
+    tolerance: Tolerance
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of a report."""
+        return {
+            "precision": self.precision,
+            "nodes": [{"node": node, "reason": why} for node, why in self.reasons.items()],
+            "enough": self.enough,
+            "minimal": self.minimal,
+            "runs": self.runs,
+        }
+
+    def text(self) -> str:
+        """The file that `--keep-fp32` reads."""
+        tolerance = self.tolerance
+        reached = "reaches" if self.enough else "does NOT reach"
+        return keep_list_text(
+            self.reasons,
+            [
+                f"nodes that stay float32, all else in {self.precision}: --keep-fp32 reads this",
+                f"this list {reached} atol {tolerance.atol_of_peak:g} of the peak, rtol "
+                f"{tolerance.rtol:g}",
+            ],
+        )
+
+
+def find_fp32_nodes(
+    model: ir.Model,
+    precision: str,
+    cases: Sequence[Case],
+    tolerance: Tolerance,
+    stage: Stage = lambda words: None,
+) -> Fp32Nodes:
+    """Round all nodes; keep those at values that are too large, then those that lose most, until
+    the rest passes; then give back what need not be kept, by halves.
+
+    Args:
+        model: float32.
+        precision: "fp16" or "bf16".
+        cases: what it is measured on.
+        tolerance: for every output.
+        stage: is told what begins.
+
+    Raises:
+        EdgeupError: the model does not run, or is not float32.
+    """
+    from edgeup.export.optimize import name_nodes
+    from edgeup.export.precision.convert import prepared
+    from edgeup.export.precision.formats import find_format
+
+    named = model.clone()
+    name_nodes(named)  # as `edgeup build` names them: before constants are lifted
+    work = prepared(named)
+    order = [node.name or "" for node in work.graph]
+    with RoundingBench(work, find_format(precision), cases, tolerance) as bench:
+        choice = choose(bench, stage)
+        kept, minimal = [name for name in order if name in choice.reasons], False
+        if choice.enough:
+            stage("giving back what need not stay float32")
+
+            def passes(nodes: Sequence[str]) -> bool:
+                bench.runs += 1
+                return all(o.passed for o in bench.parity(bench.twin(frozenset(nodes))))
+
+            kept, minimal = fewest(kept, passes, lambda: bench.runs < 2 * RUNS)
+        reasons = {name: choice.reasons[name] for name in kept}
+        return Fp32Nodes(precision, reasons, choice.enough, minimal, bench.runs, tolerance)
+
+
+def fewest(
+    nodes: Sequence[str], passes: Callable[[Sequence[str]], bool], budget: Callable[[], bool]
+) -> tuple[list[str], bool]:
+    """A smallest part of a set that passes: leaving out one more would not.
+
+    Stretches are left out, from all at once down to single ones (Zeller and Hildebrandt,
+    Simplifying and Isolating Failure-Inducing Input, 2002): of n nodes of which k are needed,
+    that takes about k log2(n) runs, not n.
+
+    Args:
+        nodes: passes as a whole.
+        passes: whether a part does.
+        budget: whether another run may be made.
+
+    Returns:
+        The part, and whether every single one of it was tried.
+    """
+    kept = list(nodes)
+    length = len(kept)
+    while length:
+        start = 0
+        while start < len(kept):
+            if not budget():
+                return kept, False
+            rest = kept[:start] + kept[start + length :]
+            if passes(rest):
+                kept = rest
+            else:
+                start += length
+        length = min(length // 2, len(kept))
+    return kept, True
+
+
+def check_lowered(precision: str) -> None:
+    """Refuse a candidate that is in no 16-bit precision.
+
+    Raises:
+        EdgeupError: it is not.
+    """
+    if precision not in ("fp16", "bf16"):
+        raise EdgeupError(
+            f"--find-fp32-nodes: the candidate is in {precision}; wanted one in fp16 or bf16, "
+            f"whose precision the reference is rounded to"
+        )
