@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from edgeup.export.passes.contract import Aim, Candidate, Plan, Refusal
 from edgeup.export.passes.conv_nodes import read_conv_transpose
 from edgeup.export.passes.facts import attribute, is_onnx, rank
-from edgeup.export.passes.trt_resize import older
+from edgeup.export.passes.trt_resize import Lack, older
 from edgeup.polyphase import ConvTranspose, taps
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 ASYMMETRIC_3D_SINCE = (8, 4)
 OUTPUT_PADDING_ND_SINCE = (8, 2)
 OUTPUT_PADDING_1D_SINCE = (8, 5)
+BUILDS_STRIDED_AND_DILATED = (
+    "run: TensorRT for RTX 1.7.1, Strided & Dilated Deconv are currently not supported"
+)
 
 
 class AcceptConvTranspose:
@@ -54,13 +57,14 @@ class AcceptConvTranspose:
             return None
         form = read_conv_transpose(node)
         if isinstance(form, Refusal):
-            why = _strided_and_dilated(node)
+            why = strided_and_dilated(node)
             return Refusal(form.node, f"{why}, and {form.reason}") if why else None
-        lacking = _strided_and_dilated(node) or _lacking(form, aim)
+        lack = lacking(form, aim)
+        why = strided_and_dilated(node) or (None if lack is None else lack.reason)
         implicit = attribute(node, "auto_pad", "NOTSET") != "NOTSET" or (
             "output_shape" in node.attributes
         )
-        if lacking is not None or _padding_beyond(form):
+        if why is not None or _padding_beyond(form):
             made = _with_zero_taps(form, symmetric=_is_3d(form) and older(aim, ASYMMETRIC_3D_SINCE))
             candidate = Candidate("zero taps", _Writer(made))
         elif implicit:
@@ -72,17 +76,17 @@ class AcceptConvTranspose:
             inputs=(node.inputs[0],),
             outputs=(node.outputs[0],),
             candidates=(candidate,),
-            why=lacking or ("pads follow from auto_pad or output_shape" if implicit else _BEYOND),
-            required=lacking is not None,
-            simpler=lacking is None and candidate.form == "explicit pads",
+            why=why or ("pads follow from auto_pad or output_shape" if implicit else _BEYOND),
+            required=why is not None,
+            simpler=why is None and candidate.form == "explicit pads",
         )
 
 
 _BEYOND = "output padding beyond the end pad, which TensorRT makes of seven layers"
 
 
-def _strided_and_dilated(node: ir.Node) -> str | None:
-    """Rule 2."""
+def strided_and_dilated(node: ir.Node) -> str | None:
+    """Rule 2: the words for it, or None."""
     axes = max(0, (rank(node.inputs[1]) or 0) - taps.FIRST_SPATIAL)
     strides = attribute(node, "strides", (1,) * axes)
     dilations = attribute(node, "dilations", (1,) * axes)
@@ -91,16 +95,19 @@ def _strided_and_dilated(node: ir.Node) -> str | None:
     return None
 
 
-def _lacking(form: ConvTranspose, aim: Aim) -> str | None:
+def lacking(form: ConvTranspose, aim: Aim) -> Lack | None:
     """Rules 3, 4 and 5."""
     begins, ends = _net_pads(form)
     axes = len(begins)
     if _is_3d(form) and begins != ends and older(aim, ASYMMETRIC_3D_SINCE):
-        return f"this TensorRT has no pads {begins} and {ends} on three axes"
+        reason = f"this TensorRT has no pads {begins} and {ends} on three axes"
+        return Lack(reason, evidence="onnx-tensorrt 8.0 and 8.2: asymmetrical padding for 3D")
     if axes != 2 and _padding_beyond(form) and older(aim, OUTPUT_PADDING_ND_SINCE):
-        return f"this TensorRT has no output padding beyond the end pad on {axes} axes"
+        reason = f"this TensorRT has no output padding beyond the end pad on {axes} axes"
+        return Lack(reason, evidence="onnx-tensorrt 8.0: 2D padding on the outermost dimensions")
     if axes == 1 and any(form.output_padding) and older(aim, OUTPUT_PADDING_1D_SINCE):
-        return "this TensorRT computes output padding on one axis wrongly"
+        reason = "this TensorRT computes output padding on one axis wrongly"
+        return Lack(reason, silent=True, evidence="onnx-tensorrt docs/Changelog.md, 8.5")
     return None
 
 

@@ -29,7 +29,8 @@ def static_choice(efficiency: Estimate) -> Choose:
         if written is None or None in estimates.values():
             if plan.required:
                 return Chosen(plan.candidates[0], "the target does not take it as written")
-            return Chosen(None, "its shapes are not known, so no form can be judged")
+            why = "its shapes are not known, so no form can be judged: --shape would fix them"
+            return Chosen(None, why)
         known = {form: ms for form, ms in estimates.items() if ms is not None}
         best = min(plan.candidates, key=lambda candidate: known[candidate.form])
         gain = written / known[best.form]

@@ -12,8 +12,8 @@
    them onto the map.
 3. Grids of one batch that differ: channels come first, and the batch is one more axis of the map.
 
-Needed where TensorRT has no GridSample (before 8.5; 5-D in any version but TensorRT for RTX:
-onnx-tensorrt docs/operators.md), and where it reads ``linear`` and ``cubic``, the names of opset
+Needed where TensorRT has no GridSample (before 8.5; 5-D before 11.2.1, by its release notes, but
+for TensorRT for RTX), and where it reads ``linear`` and ``cubic``, the names of opset
 20, as nearest (importers 8.5 to 10.1; the version that mends it is not known).
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 from edgeup.export.passes.contract import Aim, Candidate, Plan, Refusal
 from edgeup.export.passes.facts import Array, attribute, constant, input_of, is_onnx, static_shape
 from edgeup.export.passes.grid_taps import GridTaps, grid_taps
-from edgeup.export.passes.trt_resize import older
+from edgeup.export.passes.trt_resize import Lack, older
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 SINCE = (8, 5)
 NEW_NAMES_SINCE = (10, 14)
 """The first version after 10.1 of which something is known: its operator table says opset 24."""
+VOLUME = 5
+VOLUMES_SINCE = (11, 3)
+"""11.2.1 has GridSample of volumes, by its release notes; 11.2.0 has not."""
+_IMPORTERS = "onnx-tensorrt 8.0 to 10.1, importer source"
 
 
 class ConstantGrid:
@@ -49,7 +53,7 @@ class ConstantGrid:
         """The rules of the module."""
         if not is_onnx(node, "GridSample") or not aim.is_tensorrt:
             return None
-        lacking = _lacking(node, aim)
+        lacking = grid_sample_lacking(node, aim)
         if lacking is None:
             return None
         name, source = node.name or "", node.inputs[0]
@@ -74,20 +78,24 @@ class ConstantGrid:
             candidates=(
                 Candidate("gathers", _Writer(found, shape, grid.shape[1:-1], source.dtype.numpy())),
             ),
-            why=lacking,
+            why=str(lacking),
             required=True,
         )
 
 
-def _lacking(node: ir.Node, aim: Aim) -> str | None:
+def grid_sample_lacking(node: ir.Node, aim: Aim) -> Lack | None:
+    """What a TensorRT lacks of a GridSample; None where it takes all."""
     if older(aim, SINCE):
-        return "this TensorRT has no GridSample"
+        return Lack("this TensorRT has no GridSample", evidence=_IMPORTERS)
     shape = static_shape(node.outputs[0])
-    if aim.tensorrt is not None and shape is not None and len(shape) == 5:
-        return "TensorRT has GridSample on two axes only"
+    if shape is not None and len(shape) == VOLUME and older(aim, VOLUMES_SINCE):
+        reason = "this TensorRT has GridSample on two axes only"
+        evidence = "onnx-tensorrt docs/operators.md, 10.1 to 11.1; release notes of 11.2.1"
+        return Lack(reason, evidence=evidence)
     written = attribute(node, "mode", "")
     if written in ("linear", "cubic") and older(aim, NEW_NAMES_SINCE):
-        return f"this TensorRT takes mode {written} for nearest"
+        reason = f"this TensorRT takes mode {written} for nearest"
+        return Lack(reason, silent=True, evidence=_IMPORTERS)
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from edgeup.export.passes.activation import Activation
 from edgeup.export.passes.builder import Builder
 from edgeup.export.passes.contract import Candidate
 from edgeup.export.passes.facts import constant, input_of, is_onnx
@@ -26,6 +27,9 @@ FORMS: dict[str, Callable[[PolyphaseFilter], Form | Refusal]] = {
 }
 """Every form by name. "cropped": begins inside a block, which can save taps."""
 
+BOXED = ", then a box"
+"""Ends the names of forms with a box behind them: see `edgeup.polyphase.split_box`."""
+
 _CHOSEN = "edgeup: form"
 
 
@@ -36,10 +40,15 @@ class Part:
     Attributes:
         filter: the operator.
         edges: by how much the map is padded with its edge first, ``(begins..., ends...)``.
+        activation: what is done to each number of the result; written right behind the
+            convolutions, which backends then run as one node.
+        box: a convolution that the result of the filter goes through.
     """
 
     filter: PolyphaseFilter
     edges: tuple[int, ...] = ()
+    activation: Activation | None = None
+    box: Conv | None = None
 
 
 def is_chosen(node: ir.Node) -> bool:
@@ -56,6 +65,7 @@ def candidates(
     opset: int,
     written: Iterable[ir.Node],
     keep: Callable[[Builder, ir.Value], Sequence[ir.Value]] = lambda build, source: (),
+    suffix: str = "",
 ) -> tuple[Candidate, ...]:
     """The forms of a site that reads one map; those it has already are left out.
 
@@ -65,6 +75,7 @@ def candidates(
         opset: of the model.
         written: the site's nodes.
         keep: writes what else the site gives out, after the parts' outputs.
+        suffix: of the forms' names.
     """
     found: list[Candidate] = []
     seen = {_signature(written)}
@@ -75,7 +86,7 @@ def candidates(
             continue
         if spatial is None and not all(_is_shapeless(form, opset) for form in forms):
             continue
-        candidate = Candidate(name, _writer(parts, forms, spatial or (), opset, keep))
+        candidate = Candidate(name + suffix, _writer(parts, forms, spatial or (), opset, keep))
         signature = _probe(candidate)
         if signature not in seen:
             seen.add(signature)
@@ -84,12 +95,21 @@ def candidates(
 
 
 def write_form(
-    build: Builder, x: ir.Value, form: Form, spatial: Sequence[int], opset: int
+    build: Builder,
+    x: ir.Value,
+    form: Form,
+    spatial: Sequence[int],
+    opset: int,
+    activation: Activation | None = None,
 ) -> ir.Value:
     """The nodes of a form; ``spatial`` are the extents of ``x``."""
+
+    def active(y: ir.Value) -> ir.Value:
+        return y if activation is None else activation.write(build, y)
+
     if isinstance(form, ConvTranspose):
-        return write_conv_transpose(build, x, form)
-    maps = [write_conv(build, x, conv) for conv in form.convs]
+        return active(write_conv_transpose(build, x, form))
+    maps = [active(write_conv(build, x, conv)) for conv in form.convs]
     joined = maps[0] if len(maps) == 1 else build.op("Concat", maps, {"axis": 1})
     blocks = form.convs[0].output_spatial(spatial) if spatial else ()
     woven = interleave(build, joined, form.interleave, form.conv_channels, blocks, opset)
@@ -150,7 +170,8 @@ def _writer(
                 half = len(part.edges) // 2
                 both = zip(part.edges[:half], part.edges[half:], strict=True)
                 extents = tuple(n + b + e for n, (b, e) in zip(spatial, both, strict=False))
-            outputs.append(write_form(build, padded, form, extents, opset))
+            y = write_form(build, padded, form, extents, opset, part.activation)
+            outputs.append(y if part.box is None else write_conv(build, y, part.box))
         for node in build.nodes[begin:]:
             node.meta[_CHOSEN] = True
         return [*outputs, *keep(build, inputs[0])]

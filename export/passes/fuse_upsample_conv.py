@@ -16,12 +16,17 @@
 4. A Pad that reflects by ``p < f`` after nearest by ``f``: row -r mirrors row r, and rows 0 to
    f - 1 are all pixel 0; so it is rule 3. The same holds at the end.
 5. A convolution with strides keeps every t-th output: done where the strides divide the factors.
-6. Several convolutions may read the map: they change together. Whatever else reads the map keeps
+6. Nearest resize is zero insertion and a box of ones: the filter may be that of the zero insertion,
+   which has fewer taps, and the box a depthwise convolution behind it (`polyphase.split_box`). For
+   ONNX Runtime alone, where it was measured: of 8 dense sites it was the fastest form in all, by
+   1.0 to 1.5 times over the best form without it. What TensorRT makes of it is not known.
+7. Several convolutions may read the map: they change together. Whatever else reads the map keeps
    it: the upsampling is then written again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -31,7 +36,7 @@ from edgeup.export.passes.contract import Aim, Plan, Refusal
 from edgeup.export.passes.conv_nodes import SPATIAL, ReadPad, read_conv, read_pad
 from edgeup.export.passes.copy_nodes import copy_nodes
 from edgeup.export.passes.facts import in_order, is_onnx, opset_of, sole_user, static_shape
-from edgeup.export.passes.forms import Part, candidates
+from edgeup.export.passes.forms import BOXED, Part, candidates
 from edgeup.export.passes.upsampled import Upsampled, upsampled_source
 from edgeup.polyphase import Conv, PolyphaseFilter
 
@@ -66,6 +71,17 @@ class _Branch:
             )
         return whole if set(self.steps) == {1} else whole.decimate(self.steps)
 
+    @property
+    def may_box(self) -> bool:
+        """Whether rule 6 saves work: a dense kernel of more than one tap."""
+        dense = self.conv.group == 1 and math.prod(self.conv.weight.shape[SPATIAL:]) > 1
+        return dense and self.up.kind == "nearest" and set(self.steps) == {1}
+
+    def boxed(self) -> Part:
+        """The filter of the zero insertion, and the box behind it (rule 6)."""
+        whole, box = polyphase.split_box(self.conv, self.up.factors)
+        return Part(whole, self.edges, box=box)
+
 
 class FuseUpsampleConv:
     """Puts a polyphase filter in the place of upsampling and convolution."""
@@ -97,13 +113,12 @@ class FuseUpsampleConv:
             for branch in branches
             if isinstance(whole := branch.filter(), PolyphaseFilter)
         ]
-        forms = candidates(
-            parts,
-            None if shape is None else shape[SPATIAL:],
-            opset_of(node, aim),
-            nodes,
-            _again(mine.up) if stays else lambda build, source: (),
-        )
+        spatial, opset = None if shape is None else shape[SPATIAL:], opset_of(node, aim)
+        keep = _again(mine.up) if stays else lambda build, source: ()
+        forms = candidates(parts, spatial, opset, nodes, keep)
+        if aim.backend == "onnxruntime" and all(branch.may_box for branch in branches):
+            boxed = [branch.boxed() for branch in branches]
+            forms += candidates(boxed, spatial, opset, nodes, keep, BOXED)
         if not forms:
             return Refusal(node.name or "", "no other form of it differs from what is written")
         what = "convolution" if len(convs) == 1 else f"{len(convs)} convolutions"

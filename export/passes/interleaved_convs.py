@@ -16,6 +16,8 @@ people wrote for either.
 2. The convolutions have stride 1, constant weights and the same groups, and read the same map.
    Their kernels, pads and dilations may differ. A Pad of zeros before one is part of it.
 3. A 1x1 block is only an order of channels: left alone.
+4. The same activation behind each convolution acts on single numbers, wherever they stand: it
+   stays right behind the new convolutions.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeup.export.passes.activation import Activation, activation
 from edgeup.export.passes.contract import Aim, Plan, Refusal
 from edgeup.export.passes.conv_nodes import SPATIAL, read_conv, read_pad
 from edgeup.export.passes.data_movement import moves, sources_of
@@ -44,6 +47,7 @@ class _Leaf:
     source: ir.Value
     conv: Conv
     nodes: tuple[ir.Node, ...]
+    activation: Activation | None
 
 
 class InterleavedConvolutions:
@@ -58,7 +62,7 @@ class InterleavedConvolutions:
         value = node.outputs[0]
         if not value.is_graph_output() and all(moves(usage.node) for usage in value.uses()):
             return None
-        makers = [source.producer() for source in sources_of(value)]
+        makers = [_convolved(source).producer() for source in sources_of(value)]
         if not makers or not all(is_onnx(maker, "Conv") for maker in makers):
             return None
         name = node.name or ""
@@ -78,6 +82,9 @@ class InterleavedConvolutions:
             return Refusal(name, "the convolutions that it interleaves read different maps")
         if len({leaf.conv.group for leaf in read}) != 1:
             return Refusal(name, "the convolutions that it interleaves differ in their groups")
+        kinds = [None if leaf.activation is None else leaf.activation.kind for leaf in read]
+        if any(kind != kinds[0] for kind in kinds):
+            return Refusal(name, "the convolutions that it interleaves have different activations")
         return self._plan(node, aim, found, read)
 
     def _plan(
@@ -89,7 +96,12 @@ class InterleavedConvolutions:
             return None
         nodes = (*(n for leaf in leaves for n in leaf.nodes), *found.nodes)
         forms = candidates(
-            [Part(_filter(found, [leaf.conv for leaf in leaves]))],
+            [
+                Part(
+                    _filter(found, [leaf.conv for leaf in leaves]),
+                    activation=leaves[0].activation,
+                )
+            ],
             shape[SPATIAL:],
             opset_of(node, aim),
             nodes,
@@ -107,20 +119,29 @@ class InterleavedConvolutions:
         )
 
 
+def _convolved(value: ir.Value) -> ir.Value:
+    """The value before an activation."""
+    active = activation(value)
+    return value if active is None else active.source
+
+
 def _leaf(value: ir.Value, found: Interleaved) -> _Leaf | Refusal:
-    node = value.producer()
+    active, made = activation(value), _convolved(value)
+    node = made.producer()
     if node is None or node.inputs[0] is None:
-        raise ValueError(f"{value.name} was a convolution's output")
+        raise ValueError(f"{made.name} was a convolution's output")
     name = node.name or ""
-    if value.is_graph_output() or any(usage.node not in found.nodes for usage in value.uses()):
-        return Refusal(name, "something else reads a convolution that is interleaved")
+    after = () if active is None else (active.node,)
+    for given, readers in {made: after or found.nodes, value: found.nodes}.items():
+        if given.is_graph_output() or any(use.node not in readers for use in given.uses()):
+            return Refusal(name, "something else reads a convolution that is interleaved")
     read = read_conv(node)
     if isinstance(read, Refusal):
         return read
     if set(read.strides) != {1}:
         return Refusal(name, f"a convolution of stride {list(read.strides)} is interleaved")
     source, conv = node.inputs[0], read.conv
-    nodes: tuple[ir.Node, ...] = (node,)
+    nodes: tuple[ir.Node, ...] = (node, *after)
     before = source.producer()
     pad = None if before is None else read_pad(before)
     if before is not None and pad is not None and not isinstance(pad, Refusal):
@@ -128,8 +149,8 @@ def _leaf(value: ir.Value, found: Interleaved) -> _Leaf | Refusal:
         if pad.mode == "constant" and inner is not None and sole_user(source) is node:
             added = (*pad.begins, *pad.ends)
             pads = tuple(a + p for a, p in zip(added, conv.pads, strict=True))
-            source, nodes, conv = inner, (before, node), replace(conv, pads=pads)
-    return _Leaf(source, conv, nodes)
+            source, nodes, conv = inner, (before, *nodes), replace(conv, pads=pads)
+    return _Leaf(source, conv, nodes, active)
 
 
 def _filter(found: Interleaved, convs: list[Conv]) -> PolyphaseFilter:

@@ -20,11 +20,15 @@ class Interface:
     outputs: tuple[str, ...]
 
 
-def interface_of(model: ir.Model) -> Interface:
-    """The interface as it is now."""
+def interface_of(model: ir.Model, declared: Sequence[ir.Shape | None]) -> Interface:
+    """The interface as it is now, outputs as they are declared where that still holds.
+
+    Inside, an output keeps the shape that inference found: rules ask for it.
+    """
+    outputs = zip(model.graph.outputs, declared, strict=True)
     return Interface(
-        tuple(_described(value) for value in model.graph.inputs),
-        tuple(_described(value) for value in model.graph.outputs),
+        tuple(_described(value, value.shape) for value in model.graph.inputs),
+        tuple(_described(value, _declared(value, shape)) for value, shape in outputs),
     )
 
 
@@ -36,26 +40,33 @@ def declared_outputs(model: ir.Model) -> list[ir.Shape | None]:
 def declare_again(model: ir.Model, declared: Sequence[ir.Shape | None]) -> None:
     """Take back what inference wrote over declared output shapes: numbers in place of names."""
     for value, shape in zip(model.graph.outputs, declared, strict=True):
-        now = value.shape
-        if shape is None or now is None or len(now) != len(shape):
-            continue
-        if all(not isinstance(was, int) or was == dim for was, dim in zip(shape, now, strict=True)):
-            value.shape = shape
+        value.shape = _declared(value, shape)
 
 
-def check_interface(before: Interface, model: ir.Model, stage: str) -> None:
+def _declared(value: ir.Value, shape: ir.Shape | None) -> ir.Shape | None:
+    """The declared shape, unless what is known contradicts it."""
+    now = value.shape
+    if shape is None or now is None or len(now) != len(shape):
+        return now
+    fits = (not isinstance(was, int) or was == dim for was, dim in zip(shape, now, strict=True))
+    return shape if all(fits) else now
+
+
+def check_interface(
+    before: Interface, model: ir.Model, declared: Sequence[ir.Shape | None], stage: str
+) -> None:
     """Fail if a stage changed the interface.
 
     Raises:
         EdgeupError: it did; this is a bug of the stage, and the model must not be used.
     """
-    after = interface_of(model)
+    after = interface_of(model, declared)
     for kind in ("inputs", "outputs"):
         had, has = getattr(before, kind), getattr(after, kind)
         if had != has:
             raise EdgeupError(f"{stage} changed the graph's {kind} from {had} to {has}")
 
 
-def _described(value: ir.Value) -> str:
-    dims = "?" if value.shape is None else "x".join(str(dim) for dim in value.shape)
+def _described(value: ir.Value, shape: ir.Shape | None) -> str:
+    dims = "?" if shape is None else "x".join(str(dim) for dim in shape)
     return f"{value.name}: {value.dtype} {dims}"

@@ -16,7 +16,7 @@
 
 Equal to ONNX Runtime in every value. Not promised: a window with NaN (ONNX Runtime differs from
 itself there, with and without indices), and the place of a maximum that is -infinity where its
-window begins in the padding. TensorRT 8.0 pads with zeros only: it takes no padded windows.
+window begins in the padding. TensorRT 8.0 pads with zeros only: `padding` joins on what this pads.
 """
 
 from __future__ import annotations

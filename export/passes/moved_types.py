@@ -6,7 +6,7 @@
 
 1. uint8: TensorRT has it at the border of a network and in Cast, from 9.0, and nowhere else
    (TensorRT for RTX 1.7.1, each operator of the table parsed).
-2. bool: Where before 8.6 (onnx-tensorrt docs/operators.md).
+2. bool: Where and Gather before 8.5 (onnx-tensorrt's importers, 8.0 to 8.5).
 3. Every number of both types is an int32, so nothing is rounded.
 4. Between two such operators the numbers stay int32: Cast(uint8) then Cast(int32) is nothing for
    numbers that were uint8 before they were moved, and TensorRT takes no uint8 inside a network.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgeup.export.passes.builder import Builder
 
 CAST_UINT8_SINCE = (9, 0)
-WHERE_BOOL_SINCE = (8, 6)
+MOVED_BOOL_SINCE = (8, 5)
 _MOVES = (
     "Concat",
     "Expand",
@@ -63,7 +63,7 @@ class MovedTypes:
         dtype = node.outputs[0].dtype
         name = "" if dtype is None else dtype.name
         if name == "BOOL":
-            if node.op_type != "Where" or not older(aim, WHERE_BOOL_SINCE):
+            if not is_onnx(node, "Where", "Gather") or not older(aim, MOVED_BOOL_SINCE):
                 return None
         elif name != "UINT8":
             return None

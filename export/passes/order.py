@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeup.export.passes.accept_conv_transpose import AcceptConvTranspose
 from edgeup.export.passes.block_moves import BlockMoves
+from edgeup.export.passes.ceil_pooling import CeilPooling
 from edgeup.export.passes.constant_grid import ConstantGrid
 from edgeup.export.passes.contract import Rule
 from edgeup.export.passes.conv_transpose_forms import ConvTransposeForms
@@ -15,15 +16,21 @@ from edgeup.export.passes.interleaved_convs import InterleavedConvolutions
 from edgeup.export.passes.max_pooling import MaxPooling
 from edgeup.export.passes.merge_resizes import MergeResizes
 from edgeup.export.passes.merge_siblings import MergeSiblings
+from edgeup.export.passes.mixed_grid import MixedGrid
 from edgeup.export.passes.moved_types import MovedTypes
 from edgeup.export.passes.narrowed_float64 import NarrowedFloat64
+from edgeup.export.passes.padding import Padding
 from edgeup.export.passes.plane_starts import PlaneStarts
+from edgeup.export.passes.scatter_reduction import ScatterReduction
 from edgeup.export.passes.separable_resize import SeparableResize
 from edgeup.export.passes.sink_resize import SinkResize
 from edgeup.export.passes.split_concat_conv import SplitConcatConv
 from edgeup.export.passes.unpool_by_index import UnpoolByIndex
+from edgeup.export.passes.wanted_inputs import WantedInputs
 
 PASSES: tuple[Rule, ...] = (
+    # First of all: scales that are computed from constants hide a resize from every other.
+    WantedInputs(),
     # First: a resize by 1 between two others would hide them from each other.
     IdentityResize(),
     # After identity-resize; before all that reads resizes: a spelling that TensorRT lacks becomes,
@@ -36,6 +43,8 @@ PASSES: tuple[Rule, ...] = (
     FoldScale(),
     # GridSample is no other pass's business.
     ConstantGrid(),
+    # After constant-grid, which takes those whose grid is constant and that need more than a cast.
+    MixedGrid(),
     # Before sink-resize: hard swish reads its input twice, and a resize read twice does not move.
     HardSigmoid(),
     # Before sink-resize: two maps are resized by the same grid only once their chains are merged.
@@ -59,12 +68,18 @@ PASSES: tuple[Rule, ...] = (
     ConvTransposeForms(),
     # Again: the fusions wrote transposed convolutions of their own (asymmetric pads on three axes).
     AcceptConvTranspose(),
+    # Anywhere: a pooling without indices is no other pass's business.
+    CeilPooling(),
     # Before max-pooling, which knows the constant in the index arithmetic, not the second MaxPool.
     PlaneStarts(),
     # After all that moves or merges, which it has nothing to do with: it writes many small nodes.
     MaxPooling(),
     # After max-pooling, which takes every unpooling whose MaxPool it finds.
     UnpoolByIndex(),
+    # After max-pooling, which pads with -infinity.
+    Padding(),
+    # After max-pooling and unpool-by-index, which take the scatters that unpool.
+    ScatterReduction(),
     # Before moved-types, which sees to the uint8 in what it writes.
     BlockMoves(),
     # Last but for reports: other passes leave Gather and Reshape of the types that came in.

@@ -174,7 +174,7 @@ def _region(
     node: ir.Node, dims: int, named: Sequence[int]
 ) -> dict[int, tuple[float, float]] | None:
     array: Array | None = constant(input_of(node, 1))
-    if array is None:
+    if array is None or array.size != 2 * len(named):
         return None
     begins, ends = np.asarray(array, np.float32).reshape(2, -1)
     return {

@@ -63,7 +63,7 @@ class SeparableResize:
             inputs=(resize.source,),
             outputs=(node.outputs[0],),
             candidates=tuple(_forms(resize, aim, opset_of(node, aim))),
-            why=lacking,
+            why=str(lacking),
             required=True,
         )
 

@@ -14,7 +14,8 @@ The neck of U-Net, FPN, DBNet and YOLO.
 1. Convolution is linear, so it is the sum over the joined maps, each with its own slice of the
    kernel. Zero pads are joined as the maps are. The bias is added once.
 2. The slice of a map resized by whole factors is a polyphase filter of the small map, in any of
-   its forms; strides have to divide the factors. Plain maps stay joined.
+   its forms (for ONNX Runtime also with a box behind it, as in `fuse_upsample_conv`); strides have
+   to divide the factors. Plain maps stay joined.
 3. A 1x1 kernel is better applied to the small map, and its result resized.
 4. The sum costs an addition of a whole map, so the split alone never pays; costs decide.
 5. Refused: groups (slices would cut them), another reader of the joined or of a resized map
@@ -41,10 +42,10 @@ from edgeup.export.passes.facts import (
     sole_user,
     static_shape,
 )
-from edgeup.export.passes.forms import Part, candidates, write_conv
+from edgeup.export.passes.forms import BOXED, Part, candidates, write_conv
 from edgeup.export.passes.resampling import write_nearest
 from edgeup.export.passes.upsampled import Upsampled, upsampled_source
-from edgeup.polyphase import Conv, PolyphaseFilter
+from edgeup.polyphase import Conv, PolyphaseFilter, split_box
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -86,7 +87,7 @@ class SplitConcatConv:
         resized = [_Resized(up, s) for s, up in zip(slices, ups, strict=True) if up is not None]
         if read.conv.bias is not None and not plain:  # rule 1: once
             resized[0] = replace(resized[0], conv=replace(resized[0].conv, bias=read.conv.bias))
-        forms = _forms(resized, read, opset_of(node, aim))
+        forms = _forms(resized, read, opset_of(node, aim), boxes=aim.backend == "onnxruntime")
         if isinstance(forms, str):
             return Refusal(name, forms)
         return _plan(node, concat, plain, resized, read, forms)
@@ -141,7 +142,7 @@ def _slices(values: Sequence[ir.Value], conv: Conv) -> list[Conv] | str:
 
 
 def _forms(
-    resized: Sequence[_Resized], read: ReadConv, opset: int
+    resized: Sequence[_Resized], read: ReadConv, opset: int, *, boxes: bool
 ) -> dict[str, list[_Write]] | str:
     """What to write for each resized map, by the name of the form."""
     if read.conv.weight[0, 0].size == 1 and not any(read.conv.pads) and set(read.strides) == {1}:
@@ -154,6 +155,9 @@ def _forms(
             return kept.reason
         extents = (static_shape(one.up.source) or ())[SPATIAL:]
         forms = candidates([Part(kept)], extents, opset, ())
+        if boxes and set(read.strides) == {1}:
+            inner, box = split_box(one.conv, one.up.factors)
+            forms += candidates([Part(inner, box=box)], extents, opset, (), suffix=BOXED)
         found.append({form.form: _only_output(form) for form in forms})
     names = [name for name in found[0] if all(name in forms for forms in found)]
     return {name: [forms[name] for forms in found] for name in names}

@@ -75,7 +75,8 @@ def tuned_choice(judge: Judge, memory: Memory) -> Choose:
         if len(forms) == 1:
             return Chosen(plan.candidates[0], "the target does not take it as written")
         if specs is None:
-            return _unmeasured(plan, "its shapes are not known, so no form can be measured")
+            why = "its shapes are not known, so no form can be measured: --shape would fix them"
+            return _unmeasured(plan, why)
         key = site_hash(forms)
         verdict = memory.get(key)
         if verdict is None or verdict.form not in forms:

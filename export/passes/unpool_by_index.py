@@ -7,7 +7,8 @@
 
 1. The indices are a graph input, or computed by other than `index_paths` knows.
 2. The output's shape may be computed at run time.
-3. Refused: the shape follows from values whose own is not fixed; TensorRT 8.0, without scatter.
+3. TensorRT 8.0 has no scatter: by constant indices, each place gathers its value or a zero.
+4. Refused: the shape follows from values whose own is not fixed; 8.0, and indices that are fed.
 
 Equal where no index occurs twice: ONNX Runtime keeps the last value, TensorRT promises nothing.
 """
@@ -16,18 +17,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeup.export.passes.contract import Aim, Candidate, Plan, Refusal
-from edgeup.export.passes.facts import constant, dtype_of, input_of, is_onnx, opset_of
+from edgeup.export.passes.facts import Array, constant, dtype_of, input_of, is_onnx, opset_of
 from edgeup.export.passes.index_paths import ARITHMETIC, SHAPERS, output_dims
+from edgeup.export.passes.trt_resize import older
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgeup.export.passes.builder import Builder
+
+
+SCATTER_SINCE = (8, 2)
 
 
 class UnpoolByIndex:
@@ -48,9 +53,21 @@ class UnpoolByIndex:
             return Refusal(name, "ScatterElements needs opset 11 and a known type of its values")
         if not known and given is None:
             return Refusal(name, "the shape of its output is not fixed: fix it with --shape")
-        if aim.tensorrt is not None and aim.tensorrt < (8, 2):
-            return Refusal(
-                name, "its indices come from no MaxPool, and TensorRT 8.0 has no scatter"
+        if older(aim, SCATTER_SINCE):
+            places = constant(indices)
+            if places is None or not known:
+                return Refusal(
+                    name,
+                    "its indices come from no MaxPool and are not constant, and TensorRT 8.0 has "
+                    "no scatter",
+                )
+            return Plan(
+                nodes=(node,),
+                inputs=(values,),
+                outputs=(node.outputs[0],),
+                candidates=(Candidate("gather", _Gathered(places, shape, dtype)),),
+                why="a MaxUnpool by constant indices",
+                required=True,
             )
 
         def build(builder: Builder, inputs: Sequence[ir.Value]) -> Sequence[ir.Value]:
@@ -76,6 +93,21 @@ class UnpoolByIndex:
             why="a MaxUnpool whose indices come from no MaxPool that is known",
             required=True,
         )
+
+
+class _Gathered:
+    """Each place of the output reads its value, or a zero behind the last of them."""
+
+    def __init__(self, places: Array, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self._sources = np.full(math.prod(shape), places.size, np.int64)
+        self._sources[places.reshape(-1)] = np.arange(places.size)
+        self._shape, self._dtype = list(shape), dtype
+
+    def __call__(self, build: Builder, inputs: Sequence[ir.Value]) -> Sequence[ir.Value]:
+        flat = build.op("Reshape", [inputs[0], build.constant([-1], np.int64)])
+        held = build.op("Concat", [flat, build.constant([0], self._dtype)], {"axis": 0})
+        read = build.op("Gather", [held, build.constant(self._sources, np.int64)], {"axis": 0})
+        return [build.op("Reshape", [read, build.constant(self._shape, np.int64)])]
 
 
 def _from_pool(node: ir.Node) -> bool:

@@ -167,3 +167,34 @@ def test_tensorrt_builds_the_undilated_form(model_text, rewrite, builds_for_rtx)
     assert builds_for_rtx(onnx.parser.parse_model(text)) == "does not build"
     done = rewrite(text, AcceptConvTranspose(), **RTX)
     assert builds_for_rtx(ir.to_proto(done.optimized.model)) == ""
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"auto_pad": "SAME_UPPER"},
+        {"auto_pad": "SAME_LOWER"},
+        {"output_shape": [8, 7]},
+        {"auto_pad": "SAME_UPPER", "output_shape": [8, 7]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_an_output_that_is_declared_open_hides_nothing(model_text, rewrite, numbers, dilation):
+    weight = np.arange(2 * 1 * 9, dtype=np.float32).reshape(2, 1, 3, 3)
+    text = transposed(
+        model_text,
+        [4, 4],
+        weight,
+        sizes=["high", "wide"],
+        strides=[2, 2],
+        dilations=[dilation] * 2,
+        **numbers,
+    )
+    done = rewrite(text, AcceptConvTranspose(), **RTX)
+    assert done.error == 0
+    assert len(done.optimized.rewritten) == 1
+    (y,) = done.optimized.model.graph.outputs
+    assert [str(dim) for dim in y.shape] == ["1", "1", "high", "wide"]
+    (site,) = done.optimized.sites
+    assert site.macs_after is not None

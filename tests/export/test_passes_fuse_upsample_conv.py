@@ -14,6 +14,7 @@ FORMS = [
     "sub-pixel convolution, cropped",
     "transposed convolution",
 ]
+BOXED = [f"{form}, then a box" for form in FORMS]
 
 
 def kernel(*shape, seed=0, dtype=np.float32):
@@ -56,8 +57,8 @@ def conv(geometry):
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_every_form_of_nearest_and_conv_is_equal(rewrite, model_text, axes):
-    @settings(max_examples=40 if axes == 2 else 12, deadline=None)
-    @given(geometries(axes), st.sampled_from(FORMS), st.booleans(), st.integers(0, 9))
+    @settings(max_examples=70 if axes == 2 else 20, deadline=None)
+    @given(geometries(axes), st.sampled_from(FORMS + BOXED), st.booleans(), st.integers(0, 9))
     def check(geometry, form, bias, seed):
         factors, taps, *_, group = geometry
         extents = (9, 8, 9)[:axes]
@@ -75,6 +76,67 @@ def test_every_form_of_nearest_and_conv_is_equal(rewrite, model_text, axes):
             assert done.error == 0
 
     check()
+
+
+@pytest.mark.parametrize("form", [form for form in BOXED if "cropped" not in form])  # same here
+@pytest.mark.parametrize("taps", [2, 3, 5])
+def test_a_box_saves_taps_and_keeps_pads_of_edges(rewrite, model_text, form, taps):
+    """U-Net's 2x2 kernel with a row and a column of zeros, and kernels behind an edge pad."""
+    pad = [0, 0, 0, 0, 0, 0, 1, 1] if taps == 2 else [0, 0, 1, 1, 0, 0, 1, 1]
+    text = model_text(
+        f"u = Resize<{NEAREST}>(x,,s) "
+        f'p = Pad<mode="{"constant" if taps == 2 else "edge"}">(u, pad) y = Conv(p, k, b)',
+        inputs="float[1,4,5,6] x",
+        output="float[1,3,n,m] y",
+        s=scales(2, 2),
+        pad=np.asarray(pad),
+        k=kernel(3, 4, taps, taps, seed=taps) + 1,
+        b=kernel(3, seed=7) + 4,
+    )
+    done = rewrite(text, FuseUpsampleConv(), draw=only(form))
+    assert [site.form for site in done.optimized.rewritten] == [form]
+    assert done.error == 0
+    weights = [v.const_value.shape for v in done.optimized.model.graph.initializers.values()]
+    assert (3, 1, 2, 2) in [tuple(shape) for shape in weights]
+    if taps == 2 and form.startswith("sub-pixel convolution, then"):
+        assert done.nodes == {"Conv": 2, "DepthToSpace": 1}
+        (site,) = done.optimized.sites
+        # At the small map: 4 of 9 taps, beside the sum of 4 numbers per channel and pixel.
+        assert site.macs_after == 5 * 6 * 4 * 4 * 3 + 10 * 12 * 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "backend"),
+    [
+        (f"u = Resize<{NEAREST}>(x,,s) y = Conv<pads=[1,1,1,1]>(u, k)", "tensorrt-rtx"),
+        (f"u = Resize<{NEAREST}>(x,,s) y = Conv<pads=[1,1,1,1], group=4>(u, kd)", "onnxruntime"),
+        (f"u = Resize<{NEAREST}>(x,,s) y = Conv<pads=[1,1,1,1], strides=[2,2]>(u, k)",
+         "onnxruntime"),
+        ("u = ConvTranspose<strides=[2,2], group=4>(x, z) y = Conv<pads=[1,1,1,1]>(u, k)",
+         "onnxruntime"),
+    ],
+)  # fmt: skip
+def test_where_no_box_is_offered(rewrite, model_text, body, backend):
+    text = model_text(
+        body,
+        inputs="float[1,4,5,6] x",
+        output="float[1,c,n,m] y",
+        s=scales(2, 2),
+        k=kernel(4, 4, 3, 3),
+        kd=kernel(4, 1, 3, 3),
+        z=one_hot(4, (2, 2), (0, 0)),
+    )
+    offered = []
+    rewrite(
+        text,
+        FuseUpsampleConv(),
+        draw=lambda plan: offered.extend(c.form for c in plan.candidates),
+        backend=backend,
+        settles=False,
+        tensorrt=None,
+    )
+    assert offered
+    assert not set(offered) & set(BOXED)
 
 
 @settings(max_examples=40, deadline=None)

@@ -252,3 +252,93 @@ def test_other_movements_are_no_near_misses(rewrite, model_text, body):
     done = rewrite(text, InterleavedConvolutions(), only_look=True)
     assert not done.optimized.sites
     assert not done.reasons
+
+
+def activated(text):
+    """An activation behind each of the four convolutions of `fcrn`: A to D."""
+    return " ".join(f"{name.upper()} = {text.format(name)}" for name in "abcd")
+
+
+ACTIVATIONS = {
+    "Relu": "Relu({})",
+    "LeakyRelu": "LeakyRelu<alpha=0.25>({})",
+    "Clip": "Clip({}, low, high)",
+    "Sigmoid": "Sigmoid({})",
+    "Tanh": "Tanh({})",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_an_activation_behind_each_convolution_goes_along(rewrite, model_text, kind, form):
+    body, arrays = fcrn("published", bias=form != "transposed convolution")
+    interleave, shapes = INTERLEAVES["Stack columns, then rows"]
+    for name in "abcd":
+        interleave = interleave.replace(f"Unsqueeze({name},", f"Unsqueeze({name.upper()},")
+    text = model_text(
+        body + activated(ACTIVATIONS[kind]) + " " + interleave,
+        inputs="float[2,4,4,5] x",
+        output="float[n,o,h,w] y",
+        low=np.float32(-2),
+        high=np.float32(6),
+        **arrays,
+        **{name: np.asarray(shape) for name, shape in shapes.items()},
+    )
+    done = rewrite(text, InterleavedConvolutions(), draw=only(form))
+    assert [site.form for site in done.optimized.rewritten] == [form]
+    assert done.nodes[kind] == (4 if form == "phase convolutions" else 1)
+    assert done.error <= (0 if kind not in ("Sigmoid", "Tanh") else 1e-6)
+
+
+def test_a_relu_between_one_convolution_and_its_interleave_goes_along(rewrite, model_text):
+    text = model_text(
+        'a = Conv(x, k) r = Relu(a) y = DepthToSpace<blocksize=2, mode="CRD">(r)',
+        inputs="float[1,4,4,5] x",
+        output="float[1,3,n,m] y",
+        k=kernel(12, 4, 1, 1),
+    )
+    done = rewrite(text, InterleavedConvolutions(), draw=only("transposed convolution"))
+    assert done.nodes == {"ConvTranspose": 1, "Relu": 1}
+    assert done.error == 0
+
+
+@pytest.mark.parametrize(
+    ("activations", "output", "reason"),
+    [
+        ("A = Relu(a) B = Relu(b) C = Relu(c) D = Sigmoid(d)", "", "different activations"),
+        ("A = Relu(a) B = Relu(b) C = Relu(c) D = Identity(d)", "", "different activations"),
+        (
+            "A = LeakyRelu<alpha=0.1>(a) B = LeakyRelu<alpha=0.1>(b) C = LeakyRelu<alpha=0.1>(c) "
+            "D = LeakyRelu<alpha=0.2>(d)",
+            "",
+            "different activations",
+        ),
+        (
+            "A = Relu(a) B = Relu(b) C = Relu(c) D = Relu(d) z = Neg(b)",
+            ", float[n,o2,h2,w2] z",
+            "something else reads",
+        ),
+        (
+            "A = Relu(a) B = Relu(b) C = Relu(c) D = Relu(d) z = Neg(B)",
+            ", float[n,o2,h2,w2] z",
+            "something else reads",
+        ),
+        (
+            "A = Relu(a) B = Relu(b) C = Relu(c) D = Relu(d)",
+            ", float[n,o2,h2,w2] D",
+            "something else reads",
+        ),
+    ],
+)
+def test_activations_that_do_not_go_along(rewrite, model_text, activations, output, reason):
+    body, arrays = fcrn("published")
+    text = model_text(
+        f"{body} {activations} j = Concat<axis=1>(A, B, C, D) y = DepthToSpace<blocksize=2>(j)",
+        inputs="float[2,4,4,5] x",
+        output="float[n,o,h,w] y" + output,
+        **arrays,
+    )
+    done = rewrite(text, InterleavedConvolutions())
+    assert not done.optimized.rewritten
+    assert any(reason in one for one in done.reasons)
+    assert done.error == 0

@@ -14,6 +14,7 @@ FORMS = [
     "sub-pixel convolution, cropped",
     "transposed convolution",
 ]
+FORMS += [f"{form}, then a box" for form in FORMS]
 
 
 def kernel(*shape, seed=0):

@@ -157,7 +157,7 @@ def test_bool_is_moved_as_it_is(model_text, rewrite):
     assert not rewrite(kept, MovedTypes(), only_look=True, **RTX).optimized.rewritten
 
 
-def test_where_of_bool_before_8_6(model_text, rewrite):
+def test_where_of_bool_before_8_5(model_text, rewrite):
     text = model_text(
         "y = Where(c, x, z)",
         inputs="bool[3,3] c, bool[3,3] x, bool[3,3] z",
@@ -202,3 +202,12 @@ def test_three_dimensional_pixel_shuffle_is_taken_as_it_is(model_text, builds_fo
         b=np.asarray([1, 2, 4, 6, 8], np.int64),
     )
     assert builds_for_rtx(onnx.parser.parse_model(text)) == ""
+
+
+def test_gather_of_bool_before_8_5(model_text, rewrite):
+    text = model_text(
+        "y = Gather(x, i)", inputs="bool[30] x", output="bool[29] y", i=np.arange(29)[::-1]
+    )
+    for version, nodes in (((8, 4), {"Cast": 2, "Gather": 1}), ((8, 5), {"Gather": 1})):
+        done = rewrite(text, MovedTypes(), backend="tensorrt", tensorrt=version)
+        assert (done.error, done.nodes) == (0, nodes)

@@ -1,0 +1,62 @@
+"""`edgeup check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeup.cli.options import DEFAULT_TARGET, TargetOption
+from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
+
+
+def check(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any ONNX file.")],
+    target: TargetOption = DEFAULT_TARGET,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            "--shapes",
+            help="Fix an input: 1x3x224x224 or image:1x3x224x224; once per input.",
+        ),
+    ] = None,
+    static: Annotated[
+        bool, typer.Option("--static", help="Ask the rules alone, not NVIDIA's parser.")
+    ] = False,
+    build: Annotated[
+        bool, typer.Option("--build", help="Ask NVIDIA's builder too, where it is installed.")
+    ] = False,
+    style: FormatOption = Format.TEXT,
+) -> int:
+    """Would the target's TensorRT take an ONNX file, and compute what it says? Node by node."""
+
+    def body(answer: Answer) -> bool:
+        from edgeup.cli.check_summary import check_summary
+        from edgeup.cli.parse import parse_frozen
+        from edgeup.cli.progress import progress
+        from edgeup.errors import EdgeupError
+        from edgeup.pipeline.check import CheckRequest, check_file
+        from edgeup.report import command_line
+        from edgeup.targets import find_target
+
+        if static and build:
+            raise EdgeupError("--static asks the rules alone, --build NVIDIA's builder: give one")
+        request = CheckRequest(
+            target=find_target(target),
+            shapes=tuple(parse_frozen(text) for text in shape or ()),
+            static=static,
+            build=build,
+            command=command_line(sys.argv[1:]),
+        )
+        with progress() as stage:
+            report = check_file(model, request, stage)
+        if answer.style is Format.JSON:
+            answer.json(report)
+        else:
+            answer.show(*check_summary(report))
+        return bool(report["accepted"])
+
+    return run_verb(style, body)

@@ -1,0 +1,1 @@
+"""What a target's TensorRT takes of a graph, by rules: see `contract` and `check`."""

@@ -1,0 +1,1 @@
+"""What TensorRT for RTX refuses."""
