@@ -6,9 +6,10 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, TypeAlias
 
 from edgeup.errors import EdgeupError
 
@@ -33,13 +34,30 @@ def check_folder(folder: Path) -> None:
         raise EdgeupError(f"output folder {folder} is not writable; name another with -o")
 
 
-def write_all(contents: Mapping[Path, bytes]) -> None:
+Content: TypeAlias = "bytes | Callable[[IO[bytes]], object]"
+"""What a file holds: its bytes, or a function that writes them to a stream."""
+
+
+def check_goal(goal: Path) -> None:
+    """Refuse a file that cannot be written, before any work is done; make nothing.
+
+    Raises:
+        EdgeupError: no name was given, a folder has that name, or see `check_folder`.
+    """
+    if not goal.name:
+        raise EdgeupError(f"{str(goal)!r} names no file to write")
+    if goal.is_dir():
+        raise EdgeupError(f"could not write {goal}: a folder has that name; name another file")
+    check_folder(goal.parent)
+
+
+def write_all(contents: Mapping[Path, Content]) -> None:
     """Write several files so that all of them appear, or none.
 
     Every file is first written whole (and flushed to the disk) under a temporary name in its
     own folder; only when all are there are they renamed, in the mapping's order. An error or
     Ctrl-C before that leaves what was there untouched and removes the temporary files, and the
-    folder if this call made it.
+    folder if this call made it; an error between two renames brings back what was there.
 
     Raises:
         EdgeupError: a file could not be written (disk full, folder gone, no permission).
@@ -47,6 +65,9 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     staged: list[tuple[Path, Path]] = []
     made: list[Path] = []
     goal = Path()
+    for goal in contents:
+        if goal.is_dir():
+            raise EdgeupError(f"could not write {goal}: a folder has that name; name another file")
     try:
         for goal, content in contents.items():
             if not goal.parent.exists():
@@ -54,27 +75,27 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
                 made.append(goal.parent)
             staged.append((_stage(goal, content), goal))
         with _interrupts_ignored():
-            while staged:
-                temporary, goal = staged[0]
-                temporary.replace(goal)
-                staged.pop(0)
+            _rename_all(staged)
     except OSError as error:
         raise EdgeupError(f"could not write {goal}: {error.strerror or error}") from error
     finally:
         for temporary, _ in staged:
-            with suppress(OSError):
+            with suppress(OSError):  # renamed
                 temporary.unlink()
         for folder in made:
             with suppress(OSError):  # not empty: the files are there
                 folder.rmdir()
 
 
-def _stage(goal: Path, content: bytes) -> Path:
+def _stage(goal: Path, content: Content) -> Path:
     handle, name = tempfile.mkstemp(prefix=f".{goal.name}.", suffix=".part", dir=goal.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            if isinstance(content, bytes):
+                stream.write(content)
+            else:
+                content(stream)
             stream.flush()
             os.fsync(stream.fileno())
         # mkstemp makes files that only their owner reads; a result is as readable as any other.
@@ -86,6 +107,39 @@ def _stage(goal: Path, content: bytes) -> Path:
             temporary.unlink()
         raise
     return temporary
+
+
+def _rename_all(staged: Sequence[tuple[Path, Path]]) -> None:
+    """Put every file in its place, or, where one cannot be, every earlier file back in its own."""
+    before: list[tuple[Path, Path | None]] = []
+    try:
+        for temporary, goal in staged:
+            before.append((goal, _set_aside(goal, temporary.with_suffix(".old"))))
+            temporary.replace(goal)
+    except OSError:
+        for goal, old in reversed(before):
+            with suppress(OSError):  # the first error is the one to tell of
+                if old is None:
+                    goal.unlink(missing_ok=True)
+                else:
+                    old.replace(goal)
+                    old.unlink(missing_ok=True)  # two names of one file: rename did nothing
+        raise
+    for _, old in before:
+        if old is not None:
+            with suppress(OSError):
+                old.unlink()
+
+
+def _set_aside(goal: Path, name: Path) -> Path | None:
+    """A second name for what is there, so that it can come back; None where nothing is."""
+    if not os.path.lexists(goal):
+        return None
+    try:
+        os.link(goal, name, follow_symlinks=False)
+    except OSError:  # a file system without links: for a moment, the goal is not there
+        goal.rename(name)
+    return name
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError, unknown
+from edgeup.export.tensors import tensors_of
 from edgeup.spec import Dim, TensorSpec
 
 if TYPE_CHECKING:
@@ -40,13 +41,31 @@ def load_model(path: Path) -> ir.Model:
         ) from error
     if not proto.graph.node and not proto.graph.output:
         raise EdgeupError(f"{path} is not an ONNX model: it holds no graph")
+    if proto.graph.sparse_initializer:
+        raise EdgeupError(
+            f"{path} holds sparse weights ({proto.graph.sparse_initializer[0].values.name}), which "
+            f"edgeup does not read; export it with dense ones"
+        )
     _check_opsets(path, {entry.domain: entry.version for entry in proto.opset_import})
     try:
         model = ir.from_proto(proto)
         _point_to_folder(model, path)
-    except (ValueError, TypeError, KeyError) as error:
-        raise EdgeupError(f"{path} holds a graph that cannot be read: {_line(error)}") from error
+        model.clone()  # fails where a node reads what nothing before it gives
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        why = _invalid(path) or _line(error)
+        raise EdgeupError(f"{path} holds a graph that cannot be read: {why}") from error
     return model
+
+
+def _invalid(path: Path) -> str | None:
+    """What onnx's own checker says of it."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        return _line(error)
+    return None
 
 
 def _check_opsets(path: Path, opsets: dict[str, int]) -> None:
@@ -70,18 +89,21 @@ def _point_to_folder(model: ir.Model, path: Path) -> None:
     import onnx_ir as ir
 
     folder = path.resolve().parent
-    for graph in model.graphs():
-        tensors = [v.const_value for v in graph.initializers.values()]
-        for node in graph:
-            tensors += [
-                attribute.value
-                for attribute in node.attributes.values()
-                if attribute.type == ir.AttributeType.TENSOR
-            ]
-        for tensor in tensors:
-            if isinstance(tensor, ir.ExternalTensor):
-                _check_external(tensor, folder, path)
-                tensor.base_dir = folder
+    for tensor in tensors_of(model):
+        if isinstance(tensor, ir.ExternalTensor):
+            _check_external(tensor, folder, path)
+            tensor.base_dir = folder
+
+
+def external_files(model: ir.Model) -> frozenset[Path]:
+    """The files, besides its own, that a model's numbers lie in."""
+    import onnx_ir as ir
+
+    return frozenset(
+        Path(tensor.path).resolve()
+        for tensor in tensors_of(model)
+        if isinstance(tensor, ir.ExternalTensor)
+    )
 
 
 def _check_external(tensor: ir.ExternalTensor, folder: Path, path: Path) -> None:

@@ -64,9 +64,9 @@ def optimize(
 
     work = model.clone()
     name_nodes(work)
-    interface, declared = interface_of(work), declared_outputs(work)
+    declared = declared_outputs(work)
+    interface = interface_of(work, declared)
     infer_shapes(work)
-    declare_again(work, declared)
     RemoveUnusedNodesPass()(work)  # a dead node that reads a map would hide a site
     sites: list[Site] = []
     refusals: dict[tuple[str, Refusal], None] = {}
@@ -78,8 +78,8 @@ def optimize(
         if outcome.modified:
             IdentityEliminationPass()(work)
             RemoveUnusedNodesPass()(work)
-            declare_again(work, declared)
-            check_interface(interface, work, rule.name)
+            check_interface(interface, work, declared, rule.name)
+    declare_again(work, declared)
     return Optimized(work, tuple(sites), tuple(refusals))
 
 

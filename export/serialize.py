@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 
 from edgeup.errors import EdgeupError
+from edgeup.export.tensors import inside, tensors_of
 from edgeup.spec import Dim, TensorSpec
 
 if TYPE_CHECKING:
@@ -31,12 +32,7 @@ class FileFacts:
 
 def weight_bytes(model: ir.Model) -> int:
     """The size of all constants in bytes, wherever they are stored."""
-    return sum(
-        value.const_value.nbytes
-        for graph in model.graphs()
-        for value in graph.initializers.values()
-        if value.const_value is not None
-    )
+    return sum(tensor.nbytes for tensor in tensors_of(model))
 
 
 def to_bytes(model: ir.Model) -> bytes:
@@ -48,13 +44,23 @@ def to_bytes(model: ir.Model) -> bytes:
     Raises:
         EdgeupError: the file would not fit into 2 GiB.
     """
-    import onnx_ir as ir
-
     size = weight_bytes(model)
     if size > SIZE_LIMIT:
         raise _too_large(size)
+    return graph_bytes(inside(model))
+
+
+def graph_bytes(model: ir.Model) -> bytes:
+    """Serialize as `to_bytes`; tensors that lie in files stay there.
+
+    Raises:
+        EdgeupError: the file would not fit into 2 GiB.
+    """
+    import onnx_ir as ir
+
+    size = weight_bytes(model)
     try:
-        proto = ir.to_proto(ir.external_data.load_to_model(model))
+        proto = ir.to_proto(model)
         _drop_inferable(proto.graph)
         content: bytes = proto.SerializeToString()
     except (EncodeError, ValueError) as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgeup.export.serialize import SIZE_LIMIT, weight_bytes
+from edgeup.export.tensors import inside
 
 if TYPE_CHECKING:
     import onnx
@@ -40,7 +41,7 @@ def simplify(model: ir.Model, *, notice: Callable[[str], None]) -> ir.Model:
     except ImportError:
         notice("not simplified: onnxsim is not installed (pip install onnxsim)")
         return model
-    before = ir.to_proto(ir.external_data.load_to_model(model))
+    before = ir.to_proto(inside(model))
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             after, _ = onnxsim.simplify(before)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
 from edgeup.export.opset import convert_opset
+from edgeup.export.packed import Packed, pack
 from edgeup.export.serialize import FileFacts, read_back, to_bytes
 from edgeup.export.simplify import simplify
 from edgeup.export.torch_dims import DynamicDim
@@ -90,21 +93,46 @@ def finish(model: ir.Model) -> tuple[bytes, FileFacts]:
     Raises:
         EdgeupError: the model is invalid, too large, or the bytes say another opset than it.
     """
+    packed = Packed(to_bytes(_without_traces(model)))
+    return packed.content, _checked(packed, model)
+
+
+def finish_files(model: ir.Model, data_name: str) -> tuple[Packed, FileFacts]:
+    """As `finish`; over 2 GiB, the weights go to a file of that name beside the model's own."""
+    packed = pack(_without_traces(model), data_name)
+    return packed, _checked(packed, model)
+
+
+def _checked(packed: Packed, model: ir.Model) -> FileFacts:
     import onnx
 
-    content = to_bytes(_without_traces(model))
     try:
-        onnx.checker.check_model(content, full_check=True)
+        with _checkable(packed) as content:
+            onnx.checker.check_model(content, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise EdgeupError(f"the graph is no valid ONNX: {' '.join(str(error).split())}") from error
-    facts = read_back(content)
+    facts = read_back(packed.content)
     wanted = (model.opset_imports.get(""), model.ir_version)
     if (facts.opset, facts.ir_version) != wanted:
         raise EdgeupError(
             f"the file says opset {facts.opset}, IR {facts.ir_version}; "
             f"wanted opset {wanted[0]}, IR {wanted[1]}"
         )
-    return content, facts
+    return facts
+
+
+@contextmanager
+def _checkable(packed: Packed) -> Iterator[bytes | Path]:
+    """What onnx's checker takes; of a file of weights it only sees whether it is there."""
+    if not packed.data_name:
+        yield packed.content
+        return
+    with tempfile.TemporaryDirectory(prefix="edgeup-") as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(packed.content)
+        with path.with_name(packed.data_name).open("wb") as stream:
+            stream.truncate(packed.data_bytes)  # a hole: it takes no room
+        yield path
 
 
 def _without_traces(model: ir.Model) -> ir.Model:

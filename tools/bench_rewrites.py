@@ -125,7 +125,7 @@ def sources(case: Case, detector: Path | None) -> tuple[onnx.ModelProto, ir.Mode
             raise EdgeupError("skipped: name the text detector's file with --detector")
         model = load_model(detector)
         freeze_shapes(model, [DETECTOR])
-        return ir.to_proto(model), to_opset_of(target, model, print)
+        return ir.to_proto(model), to_opset_of(target, model, print)[0]
     subject = named_subject(case.model, case.options, [case.shape] if case.shape else ())
     plain = plain_export(subject)
     exported = to_onnx(

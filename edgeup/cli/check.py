@@ -57,6 +57,6 @@ def check(
             answer.json(report)
         else:
             answer.show(*check_summary(report))
-        return bool(report["accepted"])
+        return bool(report["passed"])
 
     return run_verb(style, body)

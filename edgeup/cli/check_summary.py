@@ -56,12 +56,21 @@ def _verdict(report: Mapping[str, Any]) -> Text:
     parts = [f"{counts[kind]} {kind}" for kind in STYLES if counts[kind]]
     model = report["model"]
     found = f": {', '.join(parts)}" if parts else ""
-    accepted = report["accepted"]
+    verdict, style = _in_a_word(report)
     return Text(
         f"{model['path']} on {target_line(report['target'])}: "
-        f"{'accepted' if accepted else 'NOT ACCEPTED'}; {model['nodes']} nodes{found}",
-        style="bold green" if accepted else "bold red",
+        f"{verdict}; {model['nodes']} nodes{found}",
+        style=style,
     )
+
+
+def _in_a_word(report: Mapping[str, Any]) -> tuple[str, str]:
+    """Both of the last end with exit status 1."""
+    if report["passed"]:
+        return "accepted", "bold green"
+    if report["accepted"]:
+        return "ACCEPTED, BUT NOT EQUAL", "bold red"
+    return "NOT ACCEPTED", "bold red"
 
 
 def _grouped(entries: Sequence[Entry], keys: tuple[str, ...]) -> Iterable[list[Entry]]:

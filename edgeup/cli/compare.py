@@ -17,6 +17,7 @@ from edgeup.cli.options import (
     SkipOption,
     TargetOption,
     ThreadsOption,
+    given_path,
 )
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError, unknown
@@ -53,6 +54,7 @@ def compare(
         typer.Option(
             "--output",
             "-o",
+            parser=given_path,
             metavar="DIR",
             help="Where compare.json and compare.png go.",
             show_default="the model's name and -decoders",
@@ -60,7 +62,7 @@ def compare(
     ] = None,
     threads: ThreadsOption = None,
     duration: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to measure, per decoder.")
+        float, typer.Option(min=0.0, max=86_400.0, help="Seconds to measure, per decoder.")
     ] = 3.0,
     seed: SeedOption = 0,
     style: FormatOption = Format.TEXT,

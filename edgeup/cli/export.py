@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,21 @@ from edgeup.cli.options import (
     SkipOption,
     TargetOption,
     ThreadsOption,
+    TuneOption,
+    cache_folder,
+    given_path,
+)
+from edgeup.cli.precision_option import (
+    IoPrecision,
+    IoPrecisionOption,
+    Precision,
+    PrecisionOption,
 )
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError
+
+if TYPE_CHECKING:
+    from edgeup.pipeline.subject import Dynamic
 
 
 def export(
@@ -28,7 +40,9 @@ def export(
             help="Your own nn.Module, or a function that returns one. Without it: --model.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="See `edgeup list models`.")] = "fastdepth",
+    model: Annotated[
+        str | None, typer.Option(help="See `edgeup list models`.", show_default="fastdepth")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="A published FastDepth network.")] = None,
     encoder: EncoderOption = None,
     decoder: Annotated[
@@ -69,11 +83,15 @@ def export(
         typer.Option(
             "--output",
             "-o",
+            parser=given_path,
             metavar="DIR",
             help="Where model.onnx and report.json go.",
             show_default="the model's name",
         ),
     ] = None,
+    precision: PrecisionOption = Precision.FP32,
+    io_precision: IoPrecisionOption = IoPrecision.FP32,
+    tune: TuneOption = False,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     style: FormatOption = Format.TEXT,
@@ -92,7 +110,10 @@ def export(
             report_sections,
             time_proven,
         )
+        from edgeup.pipeline.forms import Forms
+        from edgeup.pipeline.precision import check_precision
         from edgeup.pipeline.subject import Dynamic
+        from edgeup.pipeline.tuning import check_tunable
         from edgeup.pipeline.user_module import user_subject
         from edgeup.report import compose, to_bytes
         from edgeup.targets import find_target
@@ -103,7 +124,14 @@ def export(
             dynamic=Dynamic(*parse_dynamic(dynamic or ())),
             threads=threads,
             seed=seed,
+            forms=Forms(tune, threads, cache_folder() if tune else None),
+            precision=precision.value,
+            io_precision=io_precision.asked,
         )
+        check_precision(request.precision, request.target, request.io_precision)
+        if tune:
+            check_tunable(request.target.name, request.target.backend)
+            _no_open_dimensions(request.dynamic)
         request.target.choose_opset(opset)
         if output is not None:
             check_folder(output)
@@ -111,17 +139,17 @@ def export(
             stage("building the network")
             if module is None:
                 subject = named_subject(
-                    NamedModel(model, preset, encoder, decoder, skip, weights, seed),
+                    NamedModel(model or "fastdepth", preset, encoder, decoder, skip, weights, seed),
                     option or (),
                     shape or (),
                 )
             else:
-                _no_network_options(preset, encoder, decoder, skip, weights, option)
+                _no_network_options(model, preset, encoder, decoder, skip, weights, option)
                 subject = user_subject(module, [parse_shape(text) for text in shape or ()])
             folder = output or Path(subject.name)
             check_folder(folder)
             proven = export_subject(subject, request, stage)
-            latency = time_proven(proven, stage).to_json()
+            latency = time_proven(proven, stage)
         report = compose(**report_sections(proven, "model.onnx"), latency=latency)
         write_all(
             {
@@ -138,8 +166,16 @@ def export(
     return run_verb(style, body)
 
 
+def _no_open_dimensions(dynamic: Dynamic) -> None:
+    if dynamic:
+        raise EdgeupError(
+            "--tune measures forms at fixed sizes, and --dynamic leaves them open; leave one of "
+            "the two out"
+        )
+
+
 def _no_network_options(*options: object) -> None:
-    names = ("--preset", "--encoder", "--decoder", "--skip", "--weights", "--option")
+    names = ("--model", "--preset", "--encoder", "--decoder", "--skip", "--weights", "--option")
     given = [name for name, value in zip(names, options, strict=True) if value is not None]
     if given:
         raise EdgeupError(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgeup.cli.options import TuneOption, cache_folder, given_path
+from edgeup.cli.precision_option import (
+    IoPrecision,
+    IoPrecisionOption,
+    Precision,
+    PrecisionOption,
+)
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 
@@ -16,7 +22,12 @@ def optimize(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="OUT.onnx", help="The result; OUT.json beside it reports."
+            "--output",
+            "-o",
+            parser=given_path,
+            metavar="OUT.onnx",
+            help="The result; OUT.json beside it reports, and over 2 GiB OUT.onnx.data holds the "
+            "weights.",
         ),
     ],
     target: Annotated[
@@ -30,12 +41,9 @@ def optimize(
             help="Freeze an input: 1x3x224x224 or image:1x3x224x224; once per input.",
         ),
     ] = None,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune", help="Measure the forms of each site on this CPU (target cpu alone)."
-        ),
-    ] = False,
+    precision: PrecisionOption = Precision.FP32,
+    io_precision: IoPrecisionOption = IoPrecision.FP32,
+    tune: TuneOption = False,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="For the latency.", show_default="all cores")
     ] = None,
@@ -49,36 +57,39 @@ def optimize(
 
     def body(answer: Answer) -> bool:
         from edgeup.cli.optimize_summary import optimize_summary
-        from edgeup.cli.parse import parse_shape
+        from edgeup.cli.parse import parse_frozen
         from edgeup.cli.progress import progress
         from edgeup.errors import EdgeupError
-        from edgeup.files import check_folder, write_all
+        from edgeup.files import check_goal, write_all
+        from edgeup.pipeline.forms import Forms
         from edgeup.pipeline.optimize import FileRequest, optimize_file
+        from edgeup.pipeline.precision import check_precision
         from edgeup.pipeline.tuning import check_tunable
         from edgeup.report import compose, to_bytes
         from edgeup.targets import find_target
 
-        request = FileRequest(
-            target=find_target(target),
-            shapes=tuple(parse_shape(text) for text in shape or ()),
-            threads=threads,
-            verify=verify,
-            seed=seed,
-            tune=tune,
-            cache_folder=_cache_folder() if tune else None,
-        )
-        if tune:
-            check_tunable(request.target.name, request.target.backend)
-        check_folder(output.parent)
         if output.suffix != ".onnx":
             raise EdgeupError(f"-o {output} does not end in .onnx; name the file to write")
-        if output.resolve() == model.resolve():
-            raise EdgeupError(f"-o {output} is the model itself; name another file to write")
+        check_goal(output)
+        report_path = output.with_suffix(".json")
+        check_goal(report_path)
+        request = FileRequest(
+            target=find_target(target),
+            output=output,
+            shapes=tuple(parse_frozen(text) for text in shape or ()),
+            verify=verify,
+            seed=seed,
+            forms=Forms(tune, threads, cache_folder() if tune else None),
+            precision=precision.value,
+            io_precision=io_precision.asked,
+        )
+        check_precision(request.precision, request.target, request.io_precision)
+        if tune:
+            check_tunable(request.target.name, request.target.backend)
         with progress() as stage:
             done = optimize_file(model, request, stage)
-        done.sections["onnx"]["path"] = output.name
         report = compose(**done.sections)
-        write_all({output: done.content, output.with_suffix(".json"): to_bytes(report)})
+        write_all({**done.packed.files(output), report_path: to_bytes(report)})
         if answer.style is Format.JSON:
             answer.json(report)
         else:
@@ -86,9 +97,3 @@ def optimize(
         return bool(report["passed"])
 
     return run_verb(style, body)
-
-
-def _cache_folder() -> Path:
-    """Where measurements are kept, by the XDG base directory specification."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "edgeup"

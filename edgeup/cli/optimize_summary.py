@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.padding import Padding
 from rich.text import Text
 
+from edgeup.cli.precision_summary import parity_heading, precision_lines
 from edgeup.cli.summary import (
     facts,
     file_line,
@@ -39,16 +40,20 @@ def optimize_summary(report: Mapping[str, Any], output: Path) -> Iterable[Render
     yield from rewrite_lines(report)
     for refusal in report["refusals"]:
         yield Text(f"  left alone: {refusal['node']} ({refusal['pass']}): {refusal['reason']}")
+    yield from precision_lines(report)
     if report["parity"]:
-        yield Text("\nparity: the result against the original, ONNX Runtime", style="bold")
+        yield parity_heading(report, "the result against the original, ONNX Runtime")
         yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
         yield from verdicts(report["parity"])
     yield Text("\nlatency on the CPU of this machine", style="bold")
     yield Padding(latency_lines(report["latency"]), (0, 0, 0, 2))
-    yield Padding(_gain(report["latency"]["versus_original"]), (0, 0, 0, 2))
+    if "versus_original" in report["latency"]:
+        yield Padding(_gain(report["latency"]["versus_original"]), (0, 0, 0, 2))
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
-    yield Text(f"\nwrote {output} and {output.with_suffix('.json')}")
+    data = report["onnx"].get("data")
+    beside = f", {output.with_name(data['path'])}" if data else ""
+    yield Text(f"\nwrote {output}{beside} and {output.with_suffix('.json')}")
 
 
 def _gain(gain: Mapping[str, Any]) -> Text:

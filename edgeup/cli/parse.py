@@ -33,6 +33,21 @@ def parse_shape(text: str) -> TensorSpec:
     return TensorSpec(match["name"] or "", tuple(int(dim) for dim in dims), dtype)
 
 
+def parse_frozen(text: str) -> TensorSpec:
+    """A shape for a model that has its types already.
+
+    Raises:
+        EdgeupError: as `parse_shape`; or a dtype is named.
+    """
+    spec = parse_shape(text)
+    match = _SHAPE.fullmatch(text.strip())
+    if match is not None and match["dtype"]:
+        raise EdgeupError(
+            f"--shape {text}: the type of an input is the file's; leave :{match['dtype']} out"
+        )
+    return spec
+
+
 def _not_a_shape(text: str) -> EdgeupError:
     return EdgeupError(
         f"{text!r} is not a shape: wanted numbers with x between them, NCHW for an image "

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from edgeup.cli.verb import printable
+
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
@@ -17,6 +19,7 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda stage: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status("starting") as status:
-        yield lambda stage: status.update(stage)
+        yield lambda stage: status.update(Text(printable(stage)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeup.cli.options import given_path
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError
 
@@ -26,10 +27,15 @@ def run(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PNG", help="Draw the output to this file."),
+        typer.Option(
+            "--output", "-o", parser=given_path, metavar="PNG", help="Draw the output to this file."
+        ),
     ] = None,
     save_raw: Annotated[
-        Path | None, typer.Option(metavar="NPY", help="Save the output's numbers to this file.")
+        Path | None,
+        typer.Option(
+            parser=given_path, metavar="NPY", help="Save the output's numbers to this file."
+        ),
     ] = None,
     preprocess: Annotated[
         str | None,
@@ -72,7 +78,7 @@ def run(
     invert: Annotated[
         bool, typer.Option("--invert", help="Reverse the colours, so that near is bright.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, show_default="all cores")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="all cores")] = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Run one picture through an ONNX model on this CPU; draw and save what comes out."""

@@ -5,22 +5,31 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeup.errors import EdgeupError
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 PASSED, CHECK_FAILED, WRONG_REQUEST = 0, 1, 2
+
+READER_LEFT = 128 + 13
+"""What a shell says of a program that SIGPIPE ended, as it ends others that write to `head`."""
+
+OUT_OF_MEMORY = "out of memory: try a smaller --shape"
 
 
 class Format(str, Enum):
@@ -36,30 +45,58 @@ FormatOption = Annotated[
 
 
 class Answer:
-    """The one way to stdout. Whatever else a library prints there goes to stderr instead."""
+    """What goes to stdout; it is kept until the verb is done. What a library prints meanwhile
+    goes to stderr instead.
+    """
 
-    def __init__(self, stream: TextIO, style: Format) -> None:
-        self._stream = stream
+    def __init__(self, style: Format, *, terminal: bool) -> None:
         self.style = style
+        self.text = io.StringIO()
+        self._terminal = terminal
 
     def json(self, document: Mapping[str, Any]) -> None:
         """Write the one JSON document."""
         # allow_nan=False: NaN and Infinity are not JSON, and strict readers refuse them.
-        self._stream.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        self.text.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
     def show(self, *renderables: RenderableType) -> None:
         """Write rich text, plain where stdout is not a terminal."""
         console = self._console()
         for renderable in renderables:
-            console.print(renderable)
+            console.print(_Printable(renderable))
 
     def _console(self) -> Console:
         from rich.console import Console
 
         # Piped output keeps 80 columns, so that tables read the same in a file or a CI log.
-        width = None if self._stream.isatty() else 80
+        width = None if self._terminal else 80
         # No markup: 'edgeup[torch]' and a path with [brackets] are text, not a style.
-        return Console(file=self._stream, width=width, highlight=False, markup=False)
+        return Console(
+            file=self.text,
+            width=width,
+            force_terminal=self._terminal,
+            highlight=False,
+            markup=False,
+        )
+
+
+class _Printable:
+    """A renderable whose own text reaches a terminal as characters, never as commands."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for text, style, control in console.render(self._renderable, options):
+            lines = text if control else "\n".join(map(printable, text.split("\n")))
+            yield Segment(lines, style, control)
+
+
+def printable(text: str) -> str:
+    """With escapes for what a terminal would obey (ESC in a node's name) instead of showing."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def run_verb(style: Format, body: Callable[[Answer], bool]) -> int:
@@ -67,33 +104,61 @@ def run_verb(style: Format, body: Callable[[Answer], bool]) -> int:
 
     ``body`` returns whether every check passed.
     """
-    with _answer(style) as answer:
+    # It logs with tracebacks what `export` refuses in one line.
+    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)
+    with _reserved_stdout() as stdout:
+        answer = Answer(style, terminal=os.isatty(stdout))
+        status, message = _outcome(answer, body)
+        if message and style is Format.JSON:
+            answer.text = io.StringIO()
+            answer.json({"error": message, "exit_status": status})
         try:
-            return PASSED if body(answer) else CHECK_FAILED
-        except EdgeupError as error:
-            message = str(error)
-        except KeyboardInterrupt:
-            message = "interrupted: nothing was written"
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # a name that is too long, a folder without permission
-            message = f"{error.filename or 'a file'}: {error.strerror or error}"
-        except MemoryError:
-            message = "out of memory: try a smaller --shape"
-        if style is Format.JSON:
-            answer.json({"error": message, "exit_status": WRONG_REQUEST})
+            _write(stdout, answer.text.getvalue())
+        except BrokenPipeError:  # `edgeup list decoders | head`: not worth a word
+            return READER_LEFT
+        except OSError as error:
+            status, message = WRONG_REQUEST, f"could not write to stdout: {error.strerror or error}"
+    if message:
         complain(message)
-        return WRONG_REQUEST
+    return status
+
+
+def _outcome(answer: Answer, body: Callable[[Answer], bool]) -> tuple[int, str]:
+    """The exit status, and the one line that says why it is 2."""
+    try:
+        return (PASSED if body(answer) else CHECK_FAILED), ""
+    except EdgeupError as error:
+        message = str(error)
+    except KeyboardInterrupt:
+        message = "interrupted: nothing was written"
+    except OSError as error:  # a name that is too long, a folder without permission
+        message = f"{error.filename or 'a file'}: {error.strerror or error}"
+    except MemoryError:
+        message = OUT_OF_MEMORY
+    except Exception as error:
+        message = OUT_OF_MEMORY if _out_of_memory(error) else tell_bug()
+    return WRONG_REQUEST, message
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Torch says it with a RuntimeError (c10/core/impl/alloc_cpu.cpp)."""
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def tell_bug() -> str:
+    """Print the traceback of a bug: it helps whoever mends it. Return the line to end with."""
+    traceback.print_exc()
+    return "internal error: this is a bug in edgeup; please report the lines above"
 
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(f"edgeup: {' '.join(message.split())}\n")
+    sys.stderr.write(f"edgeup: {printable(' '.join(message.split()))}\n")
 
 
 @contextmanager
-def _answer(style: Format) -> Iterator[Answer]:
-    """Reserve stdout for the answer: file descriptor 1 leads to stderr in the meantime.
+def _reserved_stdout() -> Iterator[int]:
+    """A descriptor of stdout: file descriptor 1 leads to stderr in the meantime.
 
     Exporters and native libraries print to descriptor 1, where a redirected ``sys.stdout``
     would not catch them.
@@ -102,10 +167,15 @@ def _answer(style: Format) -> Iterator[Answer]:
     reserved = os.dup(1)
     try:
         os.dup2(2, 1)
-        with os.fdopen(os.dup(reserved), "w", encoding="utf-8") as stream:
-            with redirect_stdout(sys.stderr):
-                yield Answer(stream, style)
-            stream.flush()
+        with redirect_stdout(sys.stderr):
+            yield reserved
     finally:
         os.dup2(reserved, 1)
         os.close(reserved)
+
+
+def _write(descriptor: int, text: str) -> None:
+    with os.fdopen(os.dup(descriptor), "wb", buffering=0) as stream:
+        left = memoryview(text.encode())
+        while left:
+            left = left[stream.write(left) :]

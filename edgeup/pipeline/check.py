@@ -75,7 +75,7 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
         EdgeupError: the file cannot be read, a shape does not fit, or ``build`` is asked for
             and cannot be done here.
     """
-    from edgeup.export.capability.check import check_model, is_accepted
+    from edgeup.export.capability.check import check_model, is_accepted, is_refused
     from edgeup.export.load import freeze_shapes, load_model
 
     stage(f"reading {path.name}")
@@ -97,7 +97,8 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
     decided = asked is None or not asked.decides or asked.accepted
     return {
         **_head(request.command),
-        "accepted": is_accepted(findings) and decided,
+        "accepted": not is_refused(findings) and decided,
+        "passed": is_accepted(findings) and decided,
         "model": {
             "path": path.name,
             "opset": opset,

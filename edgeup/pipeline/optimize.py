@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.forms import Forms, optimize_with
 from edgeup.pipeline.sections import onnx_section, tensor_section
-from edgeup.pipeline.verified import (
-    Stage,
-    Verified,
-    aim_at,
-    cases_for,
-    optimize_verified,
-    site_sections,
-)
+from edgeup.pipeline.verified import Stage, aim_at, cases_for, site_sections
 from edgeup.spec import TensorSpec
 from edgeup.targets import OLDEST_OPSET, Target, ir_version_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edgeup.export.passes.contract import Aim
+    from edgeup.export.packed import Packed
+    from edgeup.export.passes.contract import Site
+    from edgeup.pipeline.precision import Io, LoweredModel
 
 
 @dataclass(frozen=True)
 class FileRequest:
-    """How to optimize a file."""
+    """How to optimize a file, and where the result goes."""
 
     target: Target
+    output: Path
     shapes: tuple[TensorSpec, ...] = ()
-    threads: int | None = None
     verify: bool = True
     seed: int = 0
-    tune: bool = False
-    cache_folder: Path | None = None
+    forms: Forms = field(default_factory=Forms)
+    precision: str = "fp32"
+    io_precision: Io = "fp32"
 
 
 @dataclass(frozen=True)
 class OptimizedFile:
-    """The bytes to write, and the report's sections about them."""
+    """What to write, and the report's sections about it."""
 
-    content: bytes
+    packed: Packed
     sections: dict[str, Any]
 
 
@@ -51,73 +49,84 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
 
     Raises:
         EdgeupError: the file cannot be read, its opset cannot be brought to what the target
-            reads, or the comparison cannot be made.
+            reads, the comparison cannot be made, or the result would overwrite the original.
     """
-    from edgeup.export.load import freeze_shapes, load_model
-    from edgeup.export.to_onnx import finish
+    from edgeup.export.load import external_files, freeze_shapes, load_model
+    from edgeup.export.to_onnx import finish_files
 
     stage(f"reading {path.name}")
     model = load_model(path)
+    data_name = f"{request.output.name}.data"
+    _refuse_overwriting(request.output, {path.resolve(), *external_files(model)})
     freeze_shapes(model, request.shapes)
-    notices: list[str] = []
-    start = to_opset_of(request.target, model, notices.append)
+    notices: list[str] = [] if request.verify else ["not verified: --no-verify was given"]
+    start, early = to_opset_of(request.target, model, notices.append)
     aim = aim_at(request.target, start.opset_imports.get("", request.target.opset))
-    verified, tuning = _tuned_or_estimated(start, aim, model, request, stage)
-    content, facts = finish(verified.optimized.model)
-    stage("timing against the original")
-    sections = {
-        "model": _model_section(model, path),
-        "onnx": onnx_section(content, facts, path.name),
-        "parity": [output.to_json() for output in verified.parity],
-        "latency": _latency_section(model, content, request),
-        "target": request.target.to_json(),
-        "notices": [*notices, *verified.notices],
-        "stages_s": {},
-        "passed": verified.passed,
-        **site_sections(verified.optimized),
-    }
-    if tuning is not None:
-        sections["tuning"] = tuning
-    return OptimizedFile(content, sections)
-
-
-def _tuned_or_estimated(
-    start: ir.Model, aim: Aim, reference: ir.Model, request: FileRequest, stage: Stage
-) -> tuple[Verified, dict[str, Any] | None]:
-    """The verified model, and the report's ``tuning`` where forms were measured."""
-    if not request.tune:
-        from edgeup.export.passes.choose import static_choice
-        from edgeup.export.passes.estimate import efficiency_for
-
-        choose = static_choice(efficiency_for(aim))
-        verified = optimize_verified(
-            start,
-            aim,
-            choose,
-            reference=reference,
-            seed=request.seed,
-            verify=request.verify,
-            stage=stage,
-        )
-        return verified, None
-    from edgeup.pipeline.tuning import tune_and_optimize
-
-    tuned = tune_and_optimize(
+    verified, tuning = optimize_with(
+        request.forms,
         start,
         aim,
-        threads=request.threads,
-        cache_folder=request.cache_folder,
-        reference=reference,
+        reference=model,
         seed=request.seed,
         verify=request.verify,
         stage=stage,
     )
-    notices = (*tuned.verified.notices, *tuned.notices)
-    return replace(tuned.verified, notices=notices), tuned.facts
+    lowered = _lowered(verified.optimized.model, request, stage)
+    written = verified.optimized.model if lowered is None else lowered.model
+    packed, facts = finish_files(written, data_name)
+    stage("timing against the original")
+    sections = {
+        "model": _model_section(model, path),
+        "onnx": {
+            **onnx_section(packed.content, facts, request.output.name),
+            **_data_section(packed),
+        },
+        "parity": [output.to_json() for output in verified.parity],
+        "latency": (
+            {"not_measured": lowered.not_timed}
+            if lowered is not None and lowered.not_timed
+            else _latency_section(model, packed, request)
+        ),
+        "target": request.target.to_json(),
+        "notices": [*notices, *verified.notices, *(() if lowered is None else lowered.notices)],
+        "stages_s": {},
+        "passed": verified.passed,
+        **site_sections(replace(verified.optimized, sites=(*early, *verified.optimized.sites))),
+    }
+    if tuning is not None:
+        sections["tuning"] = tuning
+    if lowered is not None:
+        sections |= lowered.entries(verified.parity)
+        sections["passed"] &= verified.passed
+    return OptimizedFile(packed, sections)
 
 
-def to_opset_of(target: Target, model: ir.Model, notice: Callable[[str], None]) -> ir.Model:
+def _lowered(model: ir.Model, request: FileRequest, stage: Stage) -> LoweredModel | None:
+    """In the precision that was asked for, if another than float32 was."""
+    from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+
+    if request.precision == "fp32":
+        return None
+    cases = list(cases_for(model, request.seed)) if request.verify else None
+    asked = PrecisionRequest(request.precision, request.target, request.io_precision)
+    return lower_precision(model, asked, cases, stage)
+
+
+def _refuse_overwriting(output: Path, read: set[Path]) -> None:
+    for goal in (output, output.with_suffix(".json"), output.with_name(f"{output.name}.data")):
+        if goal.resolve() in read:
+            raise EdgeupError(
+                f"-o {output} would overwrite {goal}, which the model is read from; name another "
+                f"file to write"
+            )
+
+
+def to_opset_of(
+    target: Target, model: ir.Model, notice: Callable[[str], None]
+) -> tuple[ir.Model, tuple[Site, ...]]:
     """The model at an opset and IR version that the target reads; kept where it reads both.
+
+    With it the sites that had to be rewritten on the way (`lowering`).
 
     A model older than opset 13 is brought to 13 by onnx's own converter, since passes write
     operators of that age; where the converter cannot, it stays as it is.
@@ -125,29 +134,37 @@ def to_opset_of(target: Target, model: ir.Model, notice: Callable[[str], None]) 
     Raises:
         EdgeupError: a node cannot be expressed at the target's opset; the line names it.
     """
-    from edgeup.export.opset import convert_opset
+    from edgeup.pipeline.lowering import lower
 
     opset = model.opset_imports.get("")
     if opset is None:
-        return model
+        return model, ()
     if opset < OLDEST_OPSET:
-        return _raised(model, notice)
+        return _raised(model, notice), ()
     if opset <= target.opset_max and model.ir_version <= max(
         target.ir_version, ir_version_of(target.opset_max)
     ):
-        return model
+        return model, ()
     wanted, ir_version = target.choose_opset(min(opset, target.opset))
     notice(f"opset {opset} became {wanted}, IR version {ir_version}: what {target.name} reads")
-    return convert_opset(model, wanted, ir_version)
+    lowered = lower(model, target, wanted, ir_version)
+    return lowered.model, lowered.sites
 
 
 def _raised(model: ir.Model, notice: Callable[[str], None]) -> ir.Model:
     import onnx
     import onnx_ir as ir
 
+    from edgeup.export.serialize import SIZE_LIMIT, weight_bytes
+    from edgeup.export.tensors import inside
+
     opset = model.opset_imports.get("")
+    if (size := weight_bytes(model)) > SIZE_LIMIT:
+        notice(f"opset {opset} stays: onnx's converter does not take {size:,} bytes of weights")
+        return model
     try:
-        proto = onnx.version_converter.convert_version(ir.to_proto(model), OLDEST_OPSET)
+        # With its numbers inside: the converter would lose those that lie in other files.
+        proto = onnx.version_converter.convert_version(ir.to_proto(inside(model)), OLDEST_OPSET)
     except Exception as error:  # the converter raises RuntimeError and its own C++ types
         reason = " ".join(str(error).split())[:120]
         notice(f"opset {opset} stays: onnx's converter cannot raise it ({reason})")
@@ -172,20 +189,42 @@ def _model_section(model: ir.Model, path: Path) -> dict[str, Any]:
     }
 
 
-def _latency_section(model: ir.Model, content: bytes, request: FileRequest) -> dict[str, Any]:
-    """Original and result, interleaved; on a CPU whatever the target is, and it says so."""
-    from edgeup.export.serialize import to_bytes
+def _data_section(packed: Packed) -> dict[str, Any]:
+    """The file of weights, where there is one."""
+    if not packed.data_name:
+        return {}
+    data = {
+        "path": packed.data_name,
+        "bytes": packed.data_bytes,
+        "sha256": packed.data_sha256(),
+    }
+    return {"data": data}
+
+
+def _latency_section(model: ir.Model, packed: Packed, request: FileRequest) -> dict[str, Any]:
+    """Original and result, interleaved; on a CPU whatever the target is, and it says so.
+
+    A model that was not run to verify it need not run at all: then this says why.
+    """
+    from edgeup.export.packed import loadable
     from edgeup.runtime.cpu import cpu_model, cpu_threads
     from edgeup.runtime.latency import ONNX_RUNTIME_CPU, Latency, measure_onnx, ratio
 
-    case = next(cases_for(model, request.seed))
-    models = {"original": to_bytes(model), "result": content}
-    times = measure_onnx(models, case.feeds, threads=request.threads)
+    threads = request.forms.threads
+    try:
+        feeds = next(cases_for(model, request.seed, "to have it timed")).feeds
+        with loadable(model) as original, packed.loadable() as result:
+            models = {"original": original, "result": result}
+            times = measure_onnx(models, feeds, threads=threads)
+    except EdgeupError as error:
+        if request.verify:
+            raise
+        return {"not_measured": str(error)}
     latency = Latency.from_times(
         times["result"],
         backend=ONNX_RUNTIME_CPU,
         device=f"CPU: {cpu_model()}",
-        threads=cpu_threads() if request.threads is None else request.threads,
+        threads=cpu_threads() if threads is None else threads,
     )
     gain = ratio(times["original"], times["result"])
     return {**latency.to_json(), "versus_original": asdict(gain)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.verified import Stage, Verified, cases_for, optimize_verified
-from edgeup.spec import Feeds, TensorSpec
+from edgeup.spec import Feeds, ModelSource, TensorSpec
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeup.runtime.latency import Ratio
     from edgeup.runtime.timer import Budget, Times
 
-Compare = Callable[[bytes, bytes, Feeds, "int | None"], "Ratio"]
+Compare = Callable[[ModelSource, ModelSource, Feeds, "int | None"], "Ratio"]
 """How long the first model takes in units of the second, on these feeds and threads."""
 
 
@@ -80,13 +80,13 @@ def tune_and_optimize(
         EdgeupError: the target's backend cannot be timed here; the original does not run, or
             has open dimensions.
     """
+    from edgeup.export.packed import loadable
     from edgeup.export.passes.tuned import only_required, tuned_choice
-    from edgeup.export.serialize import to_bytes
     from edgeup.pipeline.tuning_cache import TuningCache, this_machine
 
     check_tunable(aim.target, aim.backend)
     notices: list[str] = []
-    feeds = next(cases_for(model, seed)).feeds
+    feeds = next(cases_for(model, seed, "or leave --tune out")).feeds
     cache = TuningCache(cache_folder, this_machine(threads), notices.append)
     choose = tuned_choice(judge or measured_judge(threads, seed, stage), cache)
     options: dict[str, Any] = {
@@ -100,8 +100,8 @@ def tune_and_optimize(
     kept = bool(verified.optimized.rewritten)
     if kept:
         stage("timing the whole model against the original")
-        tuned = to_bytes(verified.optimized.model)
-        gain = (compare or whole_model_ratio)(to_bytes(model), tuned, feeds, threads)
+        with loadable(model) as original, loadable(verified.optimized.model) as tuned:
+            gain = (compare or whole_model_ratio)(original, tuned, feeds, threads)
         kept = gain.low > 1.0
     if gain is not None and not kept:
         why = f"the whole model is not surely faster with the tuned forms: {_words(gain)}"
@@ -122,7 +122,7 @@ def _words(gain: Ratio) -> str:
 
 
 def whole_model_ratio(
-    original: bytes, tuned: bytes, feeds: Feeds, threads: int | None = None
+    original: ModelSource, tuned: ModelSource, feeds: Feeds, threads: int | None = None
 ) -> Ratio:
     """The original's time in units of the tuned model's, interleaved; above 1: tuned is faster.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeup.errors import EdgeupError
-from edgeup.spec import Feeds, Outputs, Tolerance
+from edgeup.spec import Feeds, TensorSpec, Tolerance
 from edgeup.targets import Target
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from edgeup.export.passes.driver import Choose, SiteModels
     from edgeup.runtime.inputs import Case
     from edgeup.runtime.parity import OutputParity
+
+T = TypeVar("T")
 
 Stage = Callable[[str], None]
 
@@ -83,11 +86,26 @@ def optimize_verified(
     """
     from edgeup.export.optimize import optimize
 
+    check = _Check(model if reference is None else reference, seed) if verify else None
     optimized = optimize(model, aim, choose, stage=stage)
-    if not verify:
-        return Verified(optimized, (), notices=("not verified: --no-verify was given",))
+    if check is None:
+        return Verified(optimized, ())
     stage("comparing with the original")
-    check = _Check(model if reference is None else reference, seed)
+    with check:
+        return _without_unequal(optimized, model, aim, choose, check, stage)
+
+
+def _without_unequal(
+    optimized: Optimized,
+    model: ir.Model,
+    aim: Aim,
+    choose: Choose,
+    check: Callable[[Optimized], tuple[OutputParity, ...]],
+    stage: Stage,
+) -> Verified:
+    """Take back one site after the other until the rest is equal."""
+    from edgeup.export.optimize import optimize
+
     parity = check(optimized)
     rolled_back: list[str] = []
     while not _passes(parity):
@@ -152,58 +170,105 @@ def _first_wrong(sites: int, passes_with_first: Callable[[int], bool]) -> int | 
 
 
 class _Check:
-    """Compares optimized models with one original; the original's outputs are made anew."""
+    """Compares optimized models with one original, which runs once per input; a context manager."""
 
     def __init__(self, model: ir.Model, seed: int) -> None:
-        from edgeup.export.serialize import to_bytes
-
-        self._original = to_bytes(model)
         self._cases = list(cases_for(model, seed))
+        self._model = model
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Check:
+        from edgeup.export.packed import loadable
+        from edgeup.runtime.inputs import nudged
+        from edgeup.runtime.ort_session import OnnxRuntimeSession
+
+        with self._stack:
+            source = self._stack.enter_context(loadable(self._model))
+            try:
+                session = OnnxRuntimeSession(source, optimize=False)
+            except EdgeupError as error:  # an operator of the file's own, as a rule
+                raise EdgeupError(f"{error}; --no-verify leaves the comparison out") from error
+            original = self._stack.enter_context(session)
+            self._stack = self._stack.pop_all()
+        self._original = _once(original.run)
+        self._nearby = _once(
+            lambda feeds: [original.run(nudged(feeds, number)) for number in range(3)]
+        )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
 
     def __call__(self, optimized: Optimized) -> tuple[OutputParity, ...]:
-        from edgeup.export.serialize import to_bytes
-        from edgeup.runtime.inputs import nudged
+        from edgeup.export.packed import loadable
         from edgeup.runtime.ort_session import OnnxRuntimeSession
         from edgeup.runtime.parity import run_parity
 
         with (
-            OnnxRuntimeSession(self._original, optimize=False) as original,
-            OnnxRuntimeSession(to_bytes(optimized.model), optimize=False) as candidate,
+            loadable(optimized.model) as source,
+            OnnxRuntimeSession(source, optimize=False) as candidate,
         ):
+            return tuple(
+                run_parity(
+                    self._original, candidate.run, self._cases, ROUNDING, nearby=self._nearby
+                )
+            )
 
-            def nearby(feeds: Feeds) -> Iterator[Outputs]:
-                return (original.run(nudged(feeds, number)) for number in range(3))
 
-            run = candidate.run
-            return tuple(run_parity(original.run, run, self._cases, ROUNDING, nearby=nearby))
+def _once(run: Callable[[Feeds], T]) -> Callable[[Feeds], T]:
+    """Remember what a run gave for the very same feeds, which live as long as the check."""
+    given: dict[int, T] = {}
+
+    def remembered(feeds: Feeds) -> T:
+        if id(feeds) not in given:
+            given[id(feeds)] = run(feeds)
+        return given[id(feeds)]
+
+    return remembered
 
 
-def cases_for(model: ir.Model, seed: int) -> Iterator[Case]:
+def cases_for(
+    model: ir.Model, seed: int, instead: str = "or leave the comparison out with --no-verify"
+) -> Iterator[Case]:
     """Seeded inputs of every kind.
 
     Raises:
-        EdgeupError: a dimension is open; the line says which ``--shape`` would close it.
+        EdgeupError: a dimension is open; the line says which ``--shape`` would close it, and
+            what could be done ``instead``.
     """
     from edgeup.export.load import input_specs
     from edgeup.runtime.inputs import test_inputs
 
     specs = input_specs(model)
-    for spec in specs:
-        if not spec.is_static:
-            example = "x".join(str(d) if isinstance(d, int) else "1" for d in spec.shape)
-            raise EdgeupError(
-                f"input {spec} has open dimensions, so the result cannot be compared with the "
-                f"original; give their sizes (--shape {spec.name}:{example}), or --no-verify"
-            )
+    if missing := shapes_wanted(specs):
+        raise EdgeupError(
+            f"input {next(spec for spec in specs if not spec.is_static)} has open dimensions, so "
+            f"the model cannot be run as it is: give their sizes ({missing}), {instead}"
+        )
     return test_inputs(specs, seed, kinds=KINDS)
 
 
+def shapes_wanted(specs: Iterable[TensorSpec]) -> str:
+    """The options that would close every open dimension, each with its name in place of a size."""
+    return " ".join(f"--shape {spec}" for spec in specs if not spec.is_static)
+
+
 def site_sections(optimized: Optimized) -> dict[str, Any]:
-    """The report's ``rewrites`` and ``refusals``."""
+    """The report's ``rewrites`` and ``refusals``; those that open dimensions block say which."""
+    from edgeup.export.load import input_specs
+
+    wanted = shapes_wanted(input_specs(optimized.model))
+
+    def precise(reason: str) -> str:
+        return reason.replace("--shape", wanted) if wanted else reason
+
     return {
-        "rewrites": [site.to_json() for site in optimized.sites],
+        "rewrites": [
+            {**entry, "why": precise(entry["why"])}
+            for entry in (site.to_json() for site in optimized.sites)
+        ],
         "refusals": [
-            {"pass": rule, "node": refusal.node, "reason": refusal.reason}
+            {"pass": rule, "node": refusal.node, "reason": precise(refusal.reason)}
             for rule, refusal in optimized.refusals
         ],
     }

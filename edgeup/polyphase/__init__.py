@@ -5,6 +5,7 @@ sub-pixel convolution are one linear operator (polyphase decomposition; Shi et a
 arXiv:1609.07009). `PolyphaseFilter` is that operator; the other names are its graphs.
 """
 
+from edgeup.polyphase.box import split_box
 from edgeup.polyphase.conv import Conv, ConvTranspose
 from edgeup.polyphase.filter import PolyphaseFilter, Refusal
 from edgeup.polyphase.interleaved import Interleave, InterleavedConvs
@@ -16,4 +17,5 @@ __all__ = [
     "InterleavedConvs",
     "PolyphaseFilter",
     "Refusal",
+    "split_box",
 ]

@@ -76,7 +76,7 @@ def test_each_version_has_its_own_verdicts(
     assert ran.json["accepted"] is False
     assert ran.json["nvidia"] is None
     assert ran.json["target"]["name"] == target
-    assert "check" in ran.json["command"]
+    assert ran.json["command"].startswith("edgeup")
     assert ran.json["environment"]["edgeup"]
     remedies = {entry["op"]: entry["remedy"] for entry in ran.json["nodes"]}
     assert remedies["Resize"] == f"edgeup optimize --target {target} rewrites it " + (
@@ -89,9 +89,23 @@ def test_what_is_taken_ends_with_0(edgeup: Callable, write: Callable) -> None:
     ran = edgeup("check", write(CLEAN), "--static", "--format", "json")
     assert ran.status == 0, ran.err
     jsonschema.validate(ran.json, schema())
-    assert ran.json["accepted"] is True
+    assert (ran.json["accepted"], ran.json["passed"]) == (True, True)
     assert ran.json["nodes"] == []
     assert ran.json["target"]["name"] == "jetpack-6.2"  # the default
+
+
+def test_what_is_taken_and_computes_something_else_ends_with_1(
+    edgeup: Callable, write: Callable
+) -> None:
+    model = """<ir_version: 8, opset_import: ["" : 18]>
+    net (float[1,3,8,8] x) => (float[1,3,4,4] y) <float[4] s = {1, 1, 0.5, 0.5}> {
+        y = Resize <mode = "linear", antialias = 1> (x, , s)
+    }"""
+    ran = edgeup("check", write(model), "--target", "trt-8.6", "--static", "--format", "json")
+    assert ran.status == 1, ran.err
+    jsonschema.validate(ran.json, schema())
+    assert (ran.json["accepted"], ran.json["passed"]) == (True, False)
+    assert [entry["verdict"] for entry in ran.json["nodes"]] == ["different"]
 
 
 def test_the_remedy_is_true(edgeup: Callable, write: Callable, tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgeup.export.passes.tuned import Verdict
+from edgeup.pipeline import tuning
 from edgeup.report import schema
+from edgeup.runtime.latency import Ratio
 
 SMALL = ("--shape", "1x3x64x64")
 
@@ -174,3 +177,48 @@ def test_a_failed_parity_check_is_exit_status_1(
     report = read_report(tmp_path)
     assert report["passed"] is False
     assert report["parity"][0]["needed"]["rtol"] == pytest.approx(0.0099, rel=0.05)
+
+
+def test_tuned_forms_carry_their_measured_reasons(
+    edgeup: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*given: object) -> Callable[..., Verdict]:
+        return lambda forms, specs: Verdict(list(forms)[-1], 2.0, 1.9, 2.1)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tuning, "measured_judge", judge)
+    monkeypatch.setattr(
+        tuning, "whole_model_ratio", lambda *given: Ratio(1.2, 1.1, 1.3, 0.95, rounds=9)
+    )
+    ran = edgeup(
+        *("export", "--model", "unet", "--decoder", "nearest", "--shape", "1x1x32x32"),
+        *("--option", "padding=same", "--option", "width=0.125"),
+        *("-o", tmp_path / "out", "--target", "cpu"),
+        *("--tune", "--format", "json"),
+    )
+    assert ran.status == 0, ran.err
+    report = read_report(tmp_path / "out")
+    assert report["tuning"]["kept"] is True
+    assert report["tuning"]["measured"] >= 1
+    fused = [site for site in report["rewrites"] if site["pass"] == "fuse-upsample-conv"]
+    assert fused
+    assert all("measured 2.00 times as fast" in site["why"] for site in fused)
+    assert all(output["passed"] for output in report["parity"])
+    assert (tmp_path / "cache" / "edgeup" / "tuning.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ((), "--tune measures on the target's own backend, and jetpack-6.2 runs tensorrt"),
+        (("--target", "cpu", "--dynamic", "batch"), "--dynamic leaves them open"),
+    ],
+)
+def test_what_cannot_be_tuned_here_is_refused(
+    edgeup: Callable, tmp_path: Path, options: tuple[str, ...], reason: str
+) -> None:
+    ran = edgeup("export", "--decoder", "upconv", *SMALL, "-o", tmp_path / "a", "--tune", *options)
+    assert ran.status == 2
+    assert reason in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert not (tmp_path / "a").exists()

@@ -38,6 +38,8 @@ REFUSED = [
     (["nonsense"], r"'nonsense' does not name a module: wanted package\.module:name"),
     (["no_such_package.m:f"], r"there is no module no_such_package"),
     (["json:loads", "--decoder", "upconv"], r"--decoder choose"),
+    (["json:loads", "--model", "unet"], r"--model choose"),
+    (["-o", ""], r"an empty path was given"),
 ]
 
 
@@ -173,3 +175,21 @@ def test_a_disk_that_fills_while_writing_leaves_an_earlier_result_untouched(
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.onnx"]
     assert (tmp_path / "out" / "model.onnx").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["compare", "--decoder", "all", "--duration", "inf"], r"--duration"),
+        (["compare", "--decoder", "all", "--duration", "nan"], r"--duration"),
+        (["compare", "--decoder", "all", "-o", ""], r"an empty path was given"),
+        (["run", "a.onnx", "b.png", "--threads", "1025"], r"--threads"),
+        (["run", "a.onnx", "b.png", "-o", ""], r"an empty path was given"),
+        (["run", "a.onnx", "b.png", "--save-raw", " "], r"an empty path was given"),
+    ],
+)
+def test_other_verbs_refuse_as_well(edgeup: Callable, arguments: list[str], reason: str) -> None:
+    ran = edgeup(*arguments)
+    assert ran.status == 2
+    assert re.search(reason, ran.err), ran.err
+    assert len(ran.err.splitlines()) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeup.errors import EdgeupError
-from edgeup.files import check_folder, write_all
+from edgeup.files import check_folder, check_goal, write_all
 
 
 def test_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -89,3 +89,46 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(EdgeupError, match="not writable"):
         check_folder(tmp_path)
+
+
+def test_a_folder_of_that_name_is_refused_before_anything_is_staged(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    write_all({tmp_path / "a": b"old"})
+    with pytest.raises(EdgeupError, match="b: a folder has that name"):
+        write_all({tmp_path / "a": b"new", tmp_path / "b": b"new"})
+    with pytest.raises(EdgeupError, match="b: a folder has that name"):
+        check_goal(tmp_path / "b")
+    with pytest.raises(EdgeupError, match="names no file"):
+        check_goal(Path())
+    check_goal(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_rename_that_fails_brings_back_what_was_renamed_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    write_all({tmp_path / "b": b"old b", tmp_path / "c": b"old c"})
+    real = Path.replace
+
+    def failing(self: Path, goal: Path) -> Path:
+        if goal.name == "c" and self.suffix == ".part":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return real(self, goal)
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(Path, "replace", failing)
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(EdgeupError, match=r"could not write .*: Operation not permitted"):
+        write_all({tmp_path / "a": b"1", tmp_path / "b": b"2", tmp_path / "c": b"3"})
+    held = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert held == {"b": b"old b", "c": b"old c"}
+
+
+def test_a_file_may_be_written_piece_by_piece(tmp_path: Path) -> None:
+    write_all({tmp_path / "a": lambda stream: [stream.write(b"x" * n) for n in (2, 3)]})
+    assert (tmp_path / "a").read_bytes() == b"xxxxx"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeup.cli.parse import parse_dynamic, parse_image_shape, parse_shape
+from edgeup.cli.parse import parse_dynamic, parse_frozen, parse_image_shape, parse_shape
 from edgeup.errors import EdgeupError
 from edgeup.spec import TensorSpec
 
@@ -61,3 +61,10 @@ def test_dynamic_dimensions(words: list[str], batch: bool, spatial: bool) -> Non
 def test_an_unknown_dynamic_dimension_is_refused() -> None:
     with pytest.raises(EdgeupError, match="unknown dynamic dimension 'bach': did you mean batch"):
         parse_dynamic(["bach"])
+
+
+def test_a_shape_to_freeze_has_no_type() -> None:
+    assert parse_frozen("ids:1x16") == TensorSpec("ids", (1, 16))
+    for text in ("ids:1x16:int64", "1x16:float32"):
+        with pytest.raises(EdgeupError, match="the type of an input is the file's; leave :"):
+            parse_frozen(text)

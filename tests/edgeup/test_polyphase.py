@@ -25,6 +25,7 @@ from edgeup.polyphase import (
     InterleavedConvs,
     PolyphaseFilter,
     Refusal,
+    split_box,
 )
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -364,3 +365,33 @@ def test_pytorch_takes_a_transposed_form_that_came_from_pytorch(data):
     assume(min(s * n + e for s, n, e in zip(strides, x.shape[2:], form.extra, strict=True)) > 0)
     expected = CONV_TRANSPOSE[d.axes](tensor(x), tensor(weight), None, strides, pads, padding)
     np.testing.assert_array_equal(run_conv_transpose(tensor(x), back), expected)
+
+
+@given(data=st.data(), axes=st.sampled_from([1, 2, 2, 3]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nearest_and_conv_is_a_filter_of_fewer_taps_and_a_box(data, axes):
+    def each(low, high):
+        return tuple(data.draw(st.integers(low, high)) for _ in range(axes))
+
+    factors, kernel, group = each(1, 3), each(1, 4), data.draw(st.sampled_from([1, 2]))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    weight = random.integers(-3, 4, (4, 4 // group, *kernel)).astype(np.float64)
+    bias = random.integers(-3, 4, 4).astype(np.float64) if data.draw(st.booleans()) else None
+    conv = Conv(weight, bias, each(-1, 3) + each(-1, 3), each(1, 2), group)
+    extents = each(3, 5)
+    grown = zip(factors, extents, conv.growth, strict=True)
+    assume(all(f * n + g > 0 for f, n, g in grown))
+    inner, box = split_box(conv, factors)
+    assert inner.bias is None
+    assert inner.weight.shape[2:] == conv.reach
+    assert min(box.pads) >= 0
+    x = torch.from_numpy(random.integers(-4, 5, (2, 4, *extents)).astype(np.float64))
+    resized = x
+    for axis, factor in enumerate(factors, 2):
+        resized = resized.repeat_interleave(factor, axis)
+    wanted = run_conv(resized, conv)
+    got = run_conv(torch.from_numpy(inner.apply(x.numpy())), box)
+    assert got.shape == wanted.shape
+    assert torch.equal(got, wanted)
+    if wanted.numel() > 4:
+        event("varies" if float(wanted.max() - wanted.min()) else "constant")

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeup.errors import EdgeupError
-from edgeup.export.load import freeze_shapes, input_specs, load_model
+from edgeup.export.load import external_files, freeze_shapes, input_specs, load_model
+from edgeup.export.serialize import to_bytes
+from edgeup.export.tensors import tensors_of
 from edgeup.spec import TensorSpec
 
 TEXT = """<ir_version: 8, opset_import: ["" : 17]>
@@ -139,3 +141,95 @@ def test_freezing_sets_dimensions_and_refuses_what_does_not_fit() -> None:
     ):
         with pytest.raises(EdgeupError, match=reason):
             freeze_shapes(ir.from_proto(tiny()), [spec])
+
+
+def pointing_out(tensor: onnx.TensorProto, location: str) -> None:
+    tensor.ClearField("float_data")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "4")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+
+
+NESTED = """<ir_version: 8, opset_import: ["" : 17, "house" : 1]>
+net (float[1] image, bool which) => (float[1] depth) {
+  a = house.shift(image)
+  depth = If<
+    then_branch = yes () => (float[1] b) { one = Constant<value = float[1] {1.0}>()
+                                           b = Add(a, one) },
+    else_branch = no () => (float[1] c) <float[1] two = {2.0}> { c = Add(a, two) }
+  >(which)
+}
+<domain: "house", opset_import: ["" : 17]>
+shift (x) => (y) { three = Constant<value = float[1] {3.0}>() y = Add(x, three) }"""
+
+
+def nested_tensors(proto: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    branches = {attribute.name: attribute.g for attribute in proto.graph.node[1].attribute}
+    many = proto.graph.node[0].attribute.add(name="many", type=onnx.AttributeProto.TENSORS)
+    many.tensors.append(onnx.numpy_helper.from_array(np.float32([4.0]), "four"))
+    return {
+        "branch node": branches["then_branch"].node[0].attribute[0].t,
+        "branch weight": branches["else_branch"].initializer[0],
+        "function node": proto.functions[0].node[0].attribute[0].t,
+        "list of tensors": many.tensors[0],
+    }
+
+
+@pytest.mark.parametrize(
+    "place", ["branch node", "branch weight", "function node", "list of tensors"]
+)
+def test_external_data_is_checked_wherever_a_tensor_stands(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret.bin").write_bytes(np.float32(9).tobytes())
+    (folder / "weights.bin").write_bytes(np.float32(7).tobytes())
+    for location, reason in (("../secret.bin", "outside the model's folder"), ("weights.bin", "")):
+        proto = onnx.parser.parse_model(NESTED)
+        pointing_out(nested_tensors(proto)[place], location)
+        (folder / "a.onnx").write_bytes(proto.SerializeToString())
+        if reason:
+            with pytest.raises(EdgeupError, match=reason):
+                load_model(folder / "a.onnx")
+            continue
+        model = load_model(folder / "a.onnx")
+        assert external_files(model) == {(folder / "weights.bin").resolve()}
+        numbers = [tensor.numpy().tolist() for tensor in tensors_of(model)]
+        assert [7.0] in numbers
+        inlined = onnx.load_model_from_string(to_bytes(model))
+        found = nested_tensors(inlined)[place] if place != "list of tensors" else None
+        if found is not None:
+            assert onnx.numpy_helper.to_array(found).tolist() == [7.0]
+        assert b"weights.bin" not in inlined.SerializeToString()
+
+
+def test_sparse_weights_are_refused(tmp_path: Path) -> None:
+    proto = tiny()
+    sparse = proto.graph.sparse_initializer.add(dims=[4])
+    sparse.values.CopyFrom(onnx.numpy_helper.from_array(np.float32([1]), "few"))
+    sparse.indices.CopyFrom(onnx.numpy_helper.from_array(np.int64([2]), "places"))
+    onnx.save(proto, tmp_path / "a.onnx")
+    with pytest.raises(EdgeupError, match=r"holds sparse weights \(few\)"):
+        load_model(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("y = Add(x, nowhere)", "'nowhere' of node"),
+        ("y = Add(x, z) z = Relu(x)", "topologically sorted"),
+        ("y = Add(x, z) z = Add(x, y)", "topologically sorted"),
+        ("y = Relu(x) y = Neg(x)", "single static assignment"),
+        ("q = Relu(x)", "y"),
+    ],
+)
+def test_a_graph_whose_values_do_not_fit_together_is_one_line(
+    tmp_path: Path, body: str, reason: str
+) -> None:
+    text = f'<ir_version: 8, opset_import: ["": 17]> g (float[4] x) => (float[4] y) {{ {body} }}'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "a.onnx")
+    with pytest.raises(EdgeupError, match="holds a graph that cannot be read: ") as caught:
+        load_model(tmp_path / "a.onnx")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -62,20 +62,19 @@ def _implied_pads(node: ir.Node, aim: Aim) -> Fault | None:
     if aim.tensorrt is None or "output_shape" not in node.attributes:
         return None
     evidence = f"{importer(aim)}, generatePadding; {_ISSUE}"
-    totals = _totals(node)
-    if totals is None:
+    known = _totals(node)
+    if known is None:
         return Fault(
             Verdict.DIFFERENT,
             "output_shape with an open shape: TensorRT may divide the padding otherwise than ONNX",
             evidence,
             "fix the input's shape (--shape), or write pads instead of output_shape",
         )
-    wanted, same = totals
+    wanted, same = known
     auto = attribute(node, "auto_pad", "NOTSET")
     # TensorRT looks at output_shape with NOTSET alone, and puts the odd element at the end.
-    begins, ends = _divided(
-        same if auto.startswith("SAME") else wanted, odd_at_end=auto != "SAME_LOWER"
-    )
+    totals = {"NOTSET": wanted, "VALID": [0] * len(wanted)}.get(auto, same)
+    begins, ends = _divided(totals, odd_at_end=auto != "SAME_LOWER")
     if min(begins) < 0:
         return Fault(
             Verdict.REFUSED,
