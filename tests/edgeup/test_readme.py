@@ -46,7 +46,7 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path, exported: Pa
     [module] = [block for block in blocks("python") if "def build" in block]
     (tmp_path / "my_net.py").write_text(module)
     program, *arguments = shlex.split(command)
-    if arguments[0] in ("optimize", "run"):  # they read what an earlier command wrote
+    if any(argument.startswith(PRESET) for argument in arguments):  # they read what an earlier command wrote
         shutil.copytree(exported, tmp_path / PRESET)
         Image.effect_noise((96, 64), 50).convert("RGB").save(tmp_path / "photo.jpg")
     assert program == "edgeup"
@@ -58,7 +58,7 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path, exported: Pa
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert len(done.stdout.splitlines()) > 3
+    assert len(done.stdout) > 100
     if arguments[0] == "export":
         assert len(list(tmp_path.glob("*/model.onnx"))) == 1
         assert len(list(tmp_path.glob("*/report.json"))) == 1
