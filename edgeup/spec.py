@@ -61,12 +61,16 @@ class Tolerance:
     """How far a candidate may be from a reference: ``|c - r| <= atol + rtol * |r|``.
 
     ``atol_of_peak`` scales with the output, so that one tolerance serves outputs of any
-    magnitude: ``atol = atol_of_peak * max|r|``. ``reason`` says why it is as loose as it is.
+    magnitude: ``atol_of_peak * max|r|`` is added to ``atol``. ``reason`` says why it is as loose
+    as it is. ``statistic`` names what is judged: "elemwise", every element by the formula above,
+    or a statistic of the errors (`edgeup.runtime.error_statistics`).
     """
 
     rtol: float
     atol_of_peak: float
     reason: str
+    atol: float = 0.0
+    statistic: str = "elemwise"
 
 
 class Run(Protocol):

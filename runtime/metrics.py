@@ -63,6 +63,29 @@ def cosine(reference: Flat, candidate: Flat) -> float:
     return float(np.clip(np.dot(a, b) / math.sqrt(np.dot(a, a) * np.dot(b, b)), -1.0, 1.0))
 
 
+def psnr(reference: Flat, candidate: Flat) -> float:
+    """Peak signal-to-noise ratio in dB, the signal's peak being the reference's range.
+
+    ``20 log10((max r - min r) / rmse)``; infinite where both are equal, NaN where the reference
+    has no range.
+    """
+    if not reference.size or not (span := float(reference.max() - reference.min())):
+        return math.nan
+    noise = rmse(reference, candidate)
+    return 20 * math.log10(span / noise) if noise else math.inf
+
+
+def percentile(percent: float) -> Callable[[Flat, Flat], float]:
+    """The metric "this share of the elements has ``|c - r|`` of at most ..."."""
+
+    def percentile_of_error(reference: Flat, candidate: Flat) -> float:
+        if not reference.size:
+            return math.nan
+        return float(np.percentile(np.abs(candidate - reference), percent))
+
+    return percentile_of_error
+
+
 METRICS: Mapping[str, Callable[[Flat, Flat], float]] = {
     "max_abs": max_abs,
     "mean_abs": mean_abs,
@@ -70,9 +93,19 @@ METRICS: Mapping[str, Callable[[Flat, Flat], float]] = {
     "rmse": rmse,
     "cosine": cosine,
 }
-"""Every metric by its name in reports."""
+"""The metrics of every report, by name."""
 
-_BEST_IS_LARGEST = frozenset({"cosine"})
+ALL_METRICS: Mapping[str, Callable[[Flat, Flat], float]] = {
+    **METRICS,
+    "psnr": psnr,
+    "p50_abs": percentile(50),
+    "p90_abs": percentile(90),
+    "p99_abs": percentile(99),
+    "p99_9_abs": percentile(99.9),
+}
+"""Those, and what takes a little longer to compute: for `edgeup verify`."""
+
+_BEST_IS_LARGEST = frozenset({"cosine", "psnr"})
 
 
 def worst_of(metric: str, values: Sequence[float]) -> float:

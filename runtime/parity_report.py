@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from edgeup.runtime.error_statistics import ELEMWISE
 from edgeup.spec import Tolerance
+
+if TYPE_CHECKING:
+    from edgeup.runtime.worst_case import Views
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,10 @@ class CaseParity:
     reason: str
     unstable: bool = False
 
-    def severity(self) -> tuple[float, float]:
+    def severity(self) -> tuple[bool, float, float]:
         """Orders cases of one output by how bad they are."""
         needed = self.needed.atol_of_peak
-        return math.inf if needed is None else needed, self.metrics["max_abs"]
+        return not self.passed, math.inf if needed is None else needed, self.metrics["max_abs"]
 
     def to_json(self) -> dict[str, Any]:
         """The fields, without NaN or infinity."""
@@ -97,7 +101,8 @@ class OutputParity:
     ``atol`` and ``needed.atol`` are those of the worst case, since each case has its own peak.
     ``finite``: every element of both sides was. ``vacuous``: the reference hardly varies over
     all cases, so that passing proves little; a note says so. ``reason``: why the outputs could
-    not be compared by number, else empty.
+    not be compared by number, else empty. ``views``: small pictures of the worst case, where the
+    driver held its arrays.
     """
 
     name: str
@@ -116,6 +121,7 @@ class OutputParity:
     reason: str
     notes: tuple[str, ...]
     cases: tuple[CaseParity, ...]
+    views: Views | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The entry of a report's ``parity``: undefined metrics are null, never NaN."""
@@ -124,7 +130,7 @@ class OutputParity:
             "shape": list(self.shape),
             "dtype": self.dtype,
             **{name: _number(value) for name, value in self.metrics.items()},
-            "tolerance": {**asdict(self.tolerance), "atol": self.atol},
+            "tolerance": _tolerance_json(self.tolerance, self.atol),
             "needed": asdict(self.needed),
             "worst": None if self.worst is None else self.worst.to_json(),
             "mismatches": self.mismatches,
@@ -136,6 +142,14 @@ class OutputParity:
             "notes": list(self.notes),
             "cases": [case.to_json() for case in self.cases],
         }
+
+
+def _tolerance_json(tolerance: Tolerance, atol: float) -> dict[str, Any]:
+    """``atol`` is the whole of it, in the output's unit, in the worst case."""
+    said = {**asdict(tolerance), "atol": atol}
+    if tolerance.statistic == ELEMWISE:
+        del said["statistic"]
+    return said
 
 
 def _number(value: float) -> float | None:

@@ -53,15 +53,20 @@ class Fp32Nodes:
     def text(self) -> str:
         """The file that `--keep-fp32` reads."""
         tolerance = self.tolerance
-        reached = "reaches" if self.enough else "does NOT reach"
+        passes = "passes" if self.enough else "does NOT pass"
         return keep_list_text(
             self.reasons,
             [
                 f"nodes that stay float32, all else in {self.precision}: --keep-fp32 reads this",
-                f"this list {reached} atol {tolerance.atol_of_peak:g} of the peak, rtol "
-                f"{tolerance.rtol:g}",
+                f"with it, the model {passes} {_words(tolerance)}, measured as edgeup build does",
             ],
         )
+
+
+def _words(tolerance: Tolerance) -> str:
+    parts = [f"{tolerance.atol_of_peak:g} of the peak"] if tolerance.atol_of_peak else []
+    parts += [f"atol {tolerance.atol:g}"] if tolerance.atol else []
+    return " + ".join([*parts, f"rtol {tolerance.rtol:g}"])
 
 
 def find_fp32_nodes(

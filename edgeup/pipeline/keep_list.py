@@ -23,9 +23,7 @@ def keep_list_text(nodes: Mapping[str, str], remarks: Iterable[str] = ()) -> str
     """
     for name in nodes:
         if not name or any(c in name for c in "\t\r\n") or name.startswith("#"):
-            raise EdgeupError(
-                f"the node name {name!r} cannot be written to a list; rename the node"
-            )
+            raise EdgeupError(f"the node name {name!r} cannot stand in a list; rename the node")
     lines = [f"# {' '.join(remark.split())}" for remark in remarks]
     lines += [f"{name}\t{' '.join(reason.split())}".rstrip("\t") for name, reason in nodes.items()]
     return "".join(line + "\n" for line in lines)

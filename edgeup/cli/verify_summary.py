@@ -1,0 +1,180 @@
+"""What `edgeup verify` found, as a person reads it in a terminal, 80 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from edgeup.cli.summary import facts, parity_table, verdicts
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_SHOWN_FILES = 3
+
+
+def verify_summary(report: Mapping[str, Any], written: Sequence[Path]) -> Iterable[RenderableType]:
+    """Both sides, inputs, metrics, verdicts, and what explains a difference."""
+    yield facts(
+        {
+            "reference": _side(report["reference"]),
+            "candidate": _side(report["candidate"]),
+            "inputs": _inputs(report["inputs"]),
+        }
+    )
+    yield Text("\nthe candidate against the reference, by input", style="bold")
+    yield Padding(parity_table(report["parity"]), (0, 0, 0, 2))
+    for output in report["parity"]:
+        yield Padding(facts({output["name"]: "\n".join(_details(output))}), (1, 0, 0, 2))
+    yield Text()
+    yield from verdicts(report["parity"])
+    yield from _reasons(report)
+    for output in report["parity"]:
+        if output["task"] is not None or output["ground_truth"] is not None:
+            yield Text(f"\n{report['task']} metrics of {output['name']}", style="bold")
+            yield Padding(_task_table(output), (0, 0, 0, 2))
+    yield from _causes(report)
+    for notice in report["notices"]:
+        yield Text(f"note: {notice}", style="yellow")
+    yield Text(
+        "\npassed" if report["passed"] else "\nFAILED",
+        style="bold green" if report["passed"] else "bold red",
+    )
+    if written:
+        yield Text(f"wrote {' and '.join(map(str, written))}")
+
+
+def _side(side: Mapping[str, Any]) -> str:
+    more = [side["precision"], side.get("backend"), side.get("description")]
+    return ", ".join([side.get("path") or side["name"], *(str(word) for word in more if word)])
+
+
+def _inputs(inputs: Mapping[str, Any]) -> str:
+    if inputs["source"] == "saved":
+        return f"as saved: {', '.join(inputs['cases'])}"
+    specs = ", ".join(
+        f"{spec['name']} {'x'.join(map(str, spec['shape'])) or 'scalar'}"
+        for spec in inputs["inputs"]
+    )
+    if inputs["source"] == "seeded":
+        return f"{specs}\nseeded ({inputs['seed']}): {', '.join(inputs['kinds'])}"
+    names = [Path(name).name for name in inputs["files"]]
+    rest = len(names) - _SHOWN_FILES
+    shown = ", ".join(names[:_SHOWN_FILES]) + (f" and {rest} more" if rest > 0 else "")
+    prepared = f"\nprepared: {inputs['preprocess']}" if inputs["preprocess"] else ""
+    return f"{specs}\n{shown}{prepared}"
+
+
+def _details(output: Mapping[str, Any]) -> Iterator[str]:
+    """Error percentiles, PSNR, and where the worst element lies."""
+    if output["max_abs"] is None:
+        yield output["reason"] or "nothing finite to compare"
+        return
+    psnr = "" if output["psnr"] is None else f"; PSNR {output['psnr']:.1f} dB"
+    yield f"mean |error| {_short(output['mean_abs'])}{psnr}"
+    shares = (("50", "p50_abs"), ("90", "p90_abs"), ("99", "p99_abs"), ("99.9", "p99_9_abs"))
+    parts = [f"{percent} % <= {_short(output[key])}" for percent, key in shares]
+    yield f"of the elements, {', '.join(parts)}"
+    worst = output["worst"]
+    if worst is not None:
+        yield (
+            f"worst in {worst['case']} at {worst['index']}: {_value(worst['candidate'])}, "
+            f"reference {_value(worst['reference'])}"
+        )
+    if output["mismatches"]:
+        yield f"{output['mismatches']:,} of {output['elements']:,} elements beyond the tolerance"
+
+
+def _reasons(report: Mapping[str, Any]) -> Iterator[Text]:
+    """Why an output failed that the verdict's numbers do not show."""
+    for output in report["parity"]:
+        if output["reason"]:
+            yield Text(f"  {output['name']}: {output['reason']}", style="bold red")
+        if statistic := output["tolerance"].get("statistic"):
+            yield Text(f"  {output['name']}: judged by the {statistic} of the errors")
+        counts = output["not_finite"]
+        strange = [
+            f"{counts[side][kind]:,} {word} in the {side}"
+            for side in ("reference", "candidate")
+            for kind, word in (("nan", "NaN"), ("inf", "infinite"))
+            if counts[side][kind]
+        ]
+        if strange:
+            style = "bold red" if report["validate"] else "yellow"
+            yield Text(f"  {output['name']}: {', '.join(strange)}", style=style)
+
+
+def _task_table(output: Mapping[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    task, truth = output["task"], output["ground_truth"]
+    table.add_column("metric", no_wrap=True)
+    if task is not None:
+        table.add_column("candidate to reference", justify="right")
+    for heading in ("reference to truth", "candidate to truth", "difference") if truth else ():
+        table.add_column(heading, justify="right")
+    names = [n for n in (task or truth["candidate"]) if n != "cases"]
+    for name in names:
+        cells = [] if task is None else [_short(task[name])]
+        for side in ("reference", "candidate", "difference") if truth else ():
+            cells.append(_short(truth[side][name]))
+        table.add_row(name, *cells)
+    return table
+
+
+def _causes(report: Mapping[str, Any]) -> Iterator[Text]:
+    causes = [(output["name"], one) for output in report["parity"] for one in output["diagnoses"]]
+    if causes:
+        yield Text("\nwhat explains the difference", style="bold")
+    for name, one in causes:
+        yield Text(
+            f"  {name}: {one['words']} (undoing it: RMS error {_short(one['error_before'])} to "
+            f"{_short(one['error_after'])} of the peak)"
+        )
+    bisect = report["bisect"] or {}
+    for key, words in (
+        ("first_difference", "first node that differs"),
+        ("first_nonfinite", "first node that makes NaN or infinity"),
+    ):
+        if (node := bisect.get(key)) is not None:
+            yield Text(f"\n{words}", style="bold")
+            yield from _node(node)
+    if (kept := report["fp32_nodes"]) is not None:
+        yield from _kept(kept)
+
+
+def _node(node: Mapping[str, Any]) -> Iterator[Text]:
+    error = "not finite" if node["error_of_peak"] is None else _short(node["error_of_peak"])
+    yield Text(f"  {node['op']} {node['node']} (value {node['value']}): error {error} of the peak")
+    if node["candidate_node"] != node["node"]:
+        yield Text(f"  in the candidate: {node['candidate_op']} {node['candidate_node']}")
+    if node["site"] is not None:
+        yield Text(f"  rewritten by {node['site']['pass']}, form {node['site']['form']}")
+    for one in node["diagnoses"]:
+        yield Text(f"  there: {one['words']}")
+    yield Text(f"  found in {node['runs']} runs, {node['peak_bytes'] / 1e6:,.1f} MB held at most")
+
+
+def _kept(kept: Mapping[str, Any]) -> Iterator[Text]:
+    words = "" if kept["enough"] else ", and even then the tolerance is NOT reached"
+    yield Text(
+        f"\n{len(kept['nodes'])} nodes must stay fp32 while the rest is in "
+        f"{kept['precision']}, as `edgeup build` measures it{words}",
+        style="bold",
+    )
+    for entry in kept["nodes"]:
+        yield Text(f"  {entry['node']}: {entry['reason']}")
+    if not kept["minimal"]:
+        yield Text(f"  not each was tried to be left out, after {kept['runs']} runs")
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _value(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"

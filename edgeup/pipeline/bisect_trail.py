@@ -1,0 +1,88 @@
+"""Graphs as one trail: which values they share, and what is alive after each node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edgeup.runtime.bisect import Step, Trail
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+def trail_of(models: Sequence[ir.Model]) -> Trail:
+    """The first model's nodes; a value can be compared that has its name and shape in all.
+
+    Rewrites keep the names of the values that leave a site, so those correspond; the names of
+    values inside a new form are new. Shapes are inferred already.
+    """
+    reference = models[0].graph
+    theirs = {v.name: v for node in models[-1].graph for v in node.outputs if v.name}
+    nodes = list(reference)
+    last = _last_uses(reference)
+    shared = {
+        v for node in nodes for v in node.outputs if _corresponds(v, theirs.get(v.name or ""))
+    }
+    steps, cuts = [], []
+    alive: dict[ir.Value, None] = {}  # a set that keeps its order
+    for index, node in enumerate(nodes):
+        alive |= dict.fromkeys(value for value in node.outputs if last.get(value, -1) > index)
+        for value in [value for value in alive if last[value] <= index]:
+            del alive[value]
+        makes = tuple(value.name or "" for value in node.outputs if value in shared)
+        steps.append(Step(node.name or "", node.op_type, makes))
+        comparable = all(value in shared for value in alive)
+        cuts.append(tuple(value.name or "" for value in alive) if comparable else None)
+    sizes = {value.name or "": _size(value) for value in shared}
+    return Trail(tuple(steps), tuple(cuts), sizes, len(models))
+
+
+def _corresponds(value: ir.Value, other: ir.Value | None) -> bool:
+    import onnx_ir as ir
+
+    if other is None or value.dtype is None or other.dtype is None:
+        return False
+    if not isinstance(value.type, ir.TensorType) or not isinstance(other.type, ir.TensorType):
+        return False
+    if value.dtype != other.dtype and not (value.dtype.is_floating_point() and
+                                           other.dtype.is_floating_point()):  # fmt: skip
+        return False
+    known = value.shape is not None and other.shape is not None
+    static = known and value.shape.is_static() and other.shape.is_static()  # type: ignore[union-attr]
+    return not static or value.shape == other.shape
+
+
+def _last_uses(graph: ir.Graph) -> dict[ir.Value, int]:
+    """The number of the last node that reads a value, itself or in a graph that it holds."""
+    last: dict[ir.Value, int] = {}
+    for index, node in enumerate(graph):
+        for value in _read_by(node):
+            last[value] = index
+    for value in graph.outputs:
+        last[value] = len(graph)
+    return last
+
+
+def _read_by(node: ir.Node) -> Iterator[ir.Value]:
+    import onnx_ir as ir
+
+    yield from (value for value in node.inputs if value is not None)
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            graphs = [attribute.as_graph()]
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            graphs = list(attribute.as_graphs())
+        else:
+            continue
+        for graph in graphs:
+            yield from graph.outputs
+            for inner in graph:
+                yield from _read_by(inner)
+
+
+def _size(value: ir.Value) -> int | None:
+    if value.shape is None or value.dtype is None or not value.shape.is_static():
+        return None
+    return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)

@@ -1,0 +1,133 @@
+"""Where two ONNX files part, and what of one must stay float32: looked for after a comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.verified import Stage
+from edgeup.pipeline.verify_inputs import InputRequest, closed, make_cases
+from edgeup.pipeline.verify_sides import FileSide, SideRequest
+from edgeup.spec import Feeds, Tolerance
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgeup.pipeline.fp32_nodes import Fp32Nodes
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """What a comparison leaves to look into.
+
+    Attributes:
+        failed_feeds: inputs of the first case that failed; None where none did.
+        tolerance: of the output that failed there.
+        strange_feeds: inputs of the first case in which the candidate alone has NaN or infinity.
+    """
+
+    failed_feeds: Feeds | None = None
+    tolerance: Tolerance | None = None
+    strange_feeds: Feeds | None = None
+
+
+def is_onnx(side: SideRequest) -> bool:
+    """Whether it is an ONNX file."""
+    return isinstance(side, FileSide) and side.path.suffix.lower() == ".onnx"
+
+
+def check_bisectable(option: str, *sides: SideRequest) -> None:
+    """Refuse what has no nodes to look into, before any work is done.
+
+    Raises:
+        EdgeupError: a side is no ONNX file.
+    """
+    for side in sides:
+        if not is_onnx(side):
+            shown = side.path if isinstance(side, FileSide) else side.name
+            raise EdgeupError(
+                f"{option} looks into the nodes of ONNX files, and {shown} is none: give the ONNX "
+                f"file that it was made to or from"
+            )
+
+
+def first_nodes(
+    reference: Path | None, candidate: Path, suspects: Suspects, budget: int, *, differing: bool
+) -> dict[str, Any]:
+    """The report's ``bisect``: the first node that differs, and the first that makes NaN or Inf.
+
+    Args:
+        reference: an ONNX file; without one, NaN and infinity are looked for in the candidate
+            alone.
+        candidate: another; the rewrites of its report beside it, if there is one, are named.
+        suspects: what was found.
+        budget: bytes of inner values that may be held at once.
+        differing: whether to look for the first difference too.
+
+    Raises:
+        EdgeupError: the two cannot be compared inside, or one does not run.
+    """
+    from edgeup.export.load import load_model
+    from edgeup.pipeline.bisect import Bisector
+
+    models = None if reference is None else load_model(reference), load_model(candidate)
+    rewrites = _rewrites(candidate)
+    found: dict[str, Any] = {"first_difference": None, "first_nonfinite": None}
+    if suspects.strange_feeds is not None:
+        inside = Bisector(*models, suspects.strange_feeds, budget=budget, rewrites=rewrites)
+        node = inside.first_nonfinite()
+        found["first_nonfinite"] = None if node is None else node.to_json()
+    if differing and suspects.failed_feeds is not None and suspects.tolerance is not None:
+        inside = Bisector(*models, suspects.failed_feeds, budget=budget, rewrites=rewrites)
+        node = inside.first_difference(suspects.tolerance)
+        found["first_difference"] = None if node is None else node.to_json()
+    return found
+
+
+def _rewrites(candidate: Path) -> Sequence[Mapping[str, Any]]:
+    """Of the report that `optimize` and `export` write beside a model, if it is of this one."""
+    import hashlib
+
+    sha256 = hashlib.sha256(candidate.read_bytes()).hexdigest()
+    for path in (candidate.with_suffix(".json"), candidate.with_name("report.json")):
+        # A file of that name may be anybody's: what does not fit is passed over.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            report = json.loads(path.read_text(encoding="utf-8"))
+            if report["onnx"]["sha256"] == sha256:
+                return [
+                    {
+                        **entry,
+                        "pass": str(entry["pass"]),
+                        "form": str(entry["form"]),
+                        "nodes": [str(node) for node in entry["nodes"]],
+                    }
+                    for entry in report["rewrites"]
+                ]
+    return ()
+
+
+def nodes_to_keep(
+    reference: Path,
+    precision: str,
+    inputs: InputRequest,
+    tolerance: Tolerance,
+    stage: Stage,
+) -> Fp32Nodes:
+    """The nodes of the reference that must stay float32 while all else is in ``precision``.
+
+    Raises:
+        EdgeupError: see `edgeup.pipeline.fp32_nodes`.
+    """
+    from edgeup.export.load import input_specs, load_model
+    from edgeup.pipeline.fp32_nodes import find_fp32_nodes
+    from edgeup.pipeline.stored import read_stored
+
+    model: ir.Model = load_model(reference)
+    specs = closed(input_specs(model), inputs.shapes, None)
+    cases = list(make_cases(inputs, specs, read_stored(reference).preprocess).cases)
+    return find_fp32_nodes(model, precision, cases, tolerance, stage)
