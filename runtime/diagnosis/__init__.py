@@ -1,0 +1,1 @@
+"""Names the cause of a difference between two outputs."""
