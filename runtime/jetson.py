@@ -43,6 +43,7 @@ class Jetson:
     l4t: str | None
     jetpack: str | None
     power_mode: str | None
+    power_mode_id: int | None = None
 
 
 def find_jetson(machine: Machine) -> Jetson | None:
@@ -57,11 +58,15 @@ def find_jetson(machine: Machine) -> Jetson | None:
     l4t = _l4t(machine)
     if l4t is None and "jetson" not in board.lower() and "nvidia,tegra" not in compatible:
         return None
+    mode_id, mode = stored_power_mode(machine)
+    if mode is None:
+        mode_id, mode = _asked_power_mode(machine)
     return Jetson(
         board=board or "unknown Jetson",
         l4t=None if l4t is None else ".".join(str(part) for part in l4t),
         jetpack=None if l4t is None else jetpack_of(l4t),
-        power_mode=_power_mode(machine),
+        power_mode=mode,
+        power_mode_id=mode_id,
     )
 
 
@@ -82,12 +87,23 @@ def _l4t(machine: Machine) -> Version | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
-def _power_mode(machine: Machine) -> str | None:
-    """The nvpmodel mode's name: from its status file and table, else from the command."""
-    status = re.search(r"pmode:0*(\d+)", machine.read("var/lib/nvpmodel/status"))
-    if status:
-        table = machine.read("etc/nvpmodel.conf")
-        entry = re.search(rf"<\s*POWER_MODEL\s+ID=0*{status[1]}\s+NAME=(\S+?)\s*>", table)
-        return entry[1] if entry else f"mode {status[1]}"
-    answer = re.search(r"NV Power Mode:\s*(\S+)", machine.run(["nvpmodel", "-q"]) or "")
-    return answer[1] if answer else None
+def stored_power_mode(machine: Machine) -> tuple[int | None, str | None]:
+    """nvpmodel's id and name by its status file and table.
+
+    The same id is another mode on another board, so that the name is what matters.
+    """
+    status = re.search(r"pmode:0*(\d{1,4})", machine.read("var/lib/nvpmodel/status"))
+    if status is None:
+        return None, None
+    table = machine.read("etc/nvpmodel.conf")
+    entry = re.search(rf"<\s*POWER_MODEL\s+ID=0*{status[1]}\s+NAME=(\S+?)\s*>", table)
+    return int(status[1]), entry[1] if entry else f"mode {status[1]}"
+
+
+def _asked_power_mode(machine: Machine) -> tuple[int | None, str | None]:
+    """nvpmodel's id and name by its own command."""
+    answer = machine.run(["nvpmodel", "-q"]) or ""
+    found = re.search(r"NV Power Mode:[ \t]*(\S+)(?:\s+(\d{1,4})\b)?", answer)
+    if found is None:
+        return None, None
+    return int(found[2]) if found[2] else None, found[1]

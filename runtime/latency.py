@@ -5,16 +5,17 @@ The times come from `edgeup.runtime.timer`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edgeup.errors import EdgeupError
 from edgeup.runtime.cpu import cpu_model, cpu_threads
 from edgeup.runtime.ort_session import OnnxRuntimeSession
+from edgeup.runtime.statistics import histogram, median_interval, percentile
 from edgeup.runtime.timer import DEFAULT_BUDGET, Budget, Progress, Times, measure
 from edgeup.spec import Feeds, ModelSource
 
@@ -27,6 +28,8 @@ class Latency:
     did not exceed, so it happened. The median of an even number is the mean of the middle two.
     ``cv`` is the standard deviation over the mean; ``drift`` the second half's median over the
     first half's, less 1: far from 0, the machine was still warming up or was disturbed.
+    ``median_interval`` surely holds the median of this run; another run on another day may differ
+    by more. ``histogram`` counts runs between edges.
     """
 
     backend: str
@@ -42,6 +45,8 @@ class Latency:
     p99_ms: float
     cv: float
     drift: float
+    median_interval: dict[str, float]
+    histogram: dict[str, list[Any]]
 
     @classmethod
     def from_times(cls, times: Times, *, backend: str, device: str, threads: int) -> Latency:
@@ -54,6 +59,7 @@ class Latency:
             raise EdgeupError(f"{times.size} times cannot be summarized: wanted positive numbers")
         half = times.size // 2
         drift = np.median(times[half:]) / np.median(times[:half]) - 1.0 if half else 0.0
+        interval = median_interval(times)
         return cls(
             backend=backend,
             device=device,
@@ -68,16 +74,17 @@ class Latency:
             p99_ms=percentile(times, 99),
             cv=float(times.std() / times.mean()),
             drift=float(drift),
+            median_interval={
+                "low_ms": interval.low,
+                "high_ms": interval.high,
+                "confidence": interval.confidence,
+            },
+            histogram=histogram(times),
         )
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as a report holds them."""
         return asdict(self)
-
-
-def percentile(times: Times, percent: float) -> float:
-    """The nearest rank: see `Latency`."""
-    return float(np.percentile(times, percent, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)
@@ -90,16 +97,18 @@ class Ratio:
     confidence: float
     rounds: int
 
-
-_RESAMPLES = 1000
+    @property
+    def verdict(self) -> Literal["equal", "slower", "faster"]:
+        """Of ``a``: "equal" where the interval holds 1."""
+        if self.low <= 1.0 <= self.high:
+            return "equal"
+        return "slower" if self.median > 1.0 else "faster"
 
 
 def ratio(a: Times, b: Times, *, confidence: float = 0.95, seed: int = 0) -> Ratio:
-    """The median of ``a[i] / b[i]`` with a bootstrap confidence interval (percentile method).
+    """The median of ``a[i] / b[i]`` with a bootstrap confidence interval (`median_interval`).
 
     Times of one round share the machine's state, so their ratio is steadier than the times.
-    Blocks of neighbouring rounds are drawn, not single ones, since a disturbance lasts for
-    several rounds (moving-block bootstrap, Künsch 1989; block length the cube root of n).
 
     Args:
         a: milliseconds by round.
@@ -115,17 +124,33 @@ def ratio(a: Times, b: Times, *, confidence: float = 0.95, seed: int = 0) -> Rat
             f"a ratio needs two or more rounds of both, got {a.size} and {b.size} times"
         )
     ratios = a / b
-    n = ratios.size
-    block = max(1, round(n ** (1 / 3)))
-    random = np.random.default_rng(seed)
-    medians: list[float] = []
-    at_once = max(1, min(_RESAMPLES, 2_000_000 // n))  # 2,000,000 * 8 bytes = 16 MB
-    while len(medians) < _RESAMPLES:
-        starts = random.integers(0, n - block + 1, (at_once, -(-n // block)))
-        rounds = (starts[:, :, None] + np.arange(block)).reshape(at_once, -1)[:, :n]
-        medians.extend(np.median(ratios[rounds], axis=1))
-    low, high = np.percentile(medians, [50 * (1 - confidence), 50 * (1 + confidence)])
-    return Ratio(float(np.median(ratios)), float(low), float(high), confidence, n)
+    found = median_interval(ratios, confidence=confidence, seed=seed)
+    return Ratio(float(np.median(ratios)), found.low, found.high, confidence, ratios.size)
+
+
+LOADS = 6
+"""How often `ratio_of_loads` wants both models loaded."""
+
+_SURE, _STUDENT = 0.99, 4.032
+"""A confidence, and Student's t of it, two-sided, at 5 degrees of freedom: `LOADS` less 1."""
+
+
+def ratio_of_loads(loads: Sequence[tuple[Times, Times]]) -> Ratio:
+    """How long ``a`` takes in units of ``b``, of which both were loaded anew `LOADS` times.
+
+    Where a model's memory lies moves its times for as long as it is loaded: one model against
+    itself came out 3 % apart, and every round agreed. So the loads are what scatters (Kalibera
+    and Jones 2013: repeat at the highest level that varies): the mean of the logarithms of their
+    median ratios, with Student's interval.
+
+    Args:
+        loads: milliseconds of ``a`` and ``b`` by round, of each load.
+    """
+    assert len(loads) == LOADS  # noqa: S101 - what _STUDENT is for
+    logs = np.log([float(np.median(a / b)) for a, b in loads])
+    middle, reach = logs.mean(), _STUDENT * logs.std(ddof=1) / np.sqrt(LOADS)
+    low, ratio, high = (float(np.exp(x)) for x in (middle - reach, middle, middle + reach))
+    return Ratio(ratio, low, high, _SURE, sum(a.size for a, _ in loads))
 
 
 ONNX_RUNTIME_CPU = "onnxruntime CPUExecutionProvider"
@@ -153,12 +178,24 @@ def measure_onnx(
     Raises:
         EdgeupError: a model cannot be loaded, or does not take the feeds.
     """
+    fed = {name: (model, feeds) for name, model in models.items()}
+    return measure_fed(fed, threads=threads, budget=budget, progress=progress)
+
+
+def measure_fed(
+    models: Mapping[str, tuple[ModelSource, Feeds]],
+    *,
+    threads: int | None = None,
+    budget: Budget = DEFAULT_BUDGET,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Times]:
+    """`measure_onnx` where each model has feeds of its own."""
     with ExitStack() as stack:
         works = {
             name: stack.enter_context(
                 OnnxRuntimeSession(model, threads=threads, yield_cores=True)
             ).bind(feeds)
-            for name, model in models.items()
+            for name, (model, feeds) in models.items()
         }
         return measure(works, budget, progress=progress)
 

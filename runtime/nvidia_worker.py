@@ -109,7 +109,10 @@ def _add_profile(
         if bounds is None:
             shape = "x".join("?" if size < 0 else str(size) for size in given.shape)
             what = "its numbers are a shape" if kind == "values" else f"it is {shape}"
-            return f"NVIDIA's builder needs sizes for input {given.name}, since {what}: --shape"
+            return (
+                f"NVIDIA's builder needs sizes for input {given.name}, since {what}; give them "
+                f"with --shape"
+            )
         if kind == "shapes" and {len(one) for one in bounds} != {len(given.shape)}:
             return (
                 f"input {given.name} does not take the sizes {bounds[0]}: wanted {len(given.shape)}"

@@ -40,6 +40,8 @@ class OnnxRuntimeSession:
         optimize: whether ONNX Runtime may rewrite the graph (all its levels, or none).
         yield_cores: stop its threads from spinning after a run, as sessions that take turns need:
             otherwise one session's idle threads slow the next session down.
+        profiling: a folder: ONNX Runtime notes there what each node takes (`end_profiling`), and
+            the graph that it runs as ``optimized.onnx``.
 
     Raises:
         EdgeupError: no such file, not an ONNX model, a model that ONNX Runtime refuses, fewer
@@ -53,6 +55,7 @@ class OnnxRuntimeSession:
         threads: int | None = None,
         optimize: bool = True,
         yield_cores: bool = False,
+        profiling: Path | None = None,
     ) -> None:
         import onnxruntime as ort
 
@@ -70,6 +73,13 @@ class OnnxRuntimeSession:
         )
         if yield_cores:
             options.add_session_config_entry("session.force_spinning_stop", "1")
+        if profiling is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profiling / "profile")
+            options.optimized_model_filepath = str(profiling / "optimized.onnx")
+            prefix = "session.optimized_model_external_initializers_"
+            options.add_session_config_entry(f"{prefix}file_name", "optimized.weights")
+            options.add_session_config_entry(f"{prefix}min_size_in_bytes", "1024")
         source = _checked_source(model)
         try:
             self._session: Any = ort.InferenceSession(
@@ -112,6 +122,10 @@ class OnnxRuntimeSession:
             EdgeupError: as `run`.
         """
         return BoundRun(self._open_session(), self._checked_feeds(feeds), self._label)
+
+    def end_profiling(self) -> Path:
+        """Have the notes written; the file's path."""
+        return Path(self._open_session().end_profiling())
 
     def _open_session(self) -> Any:
         if self._session is None:

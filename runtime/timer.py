@@ -28,13 +28,14 @@ Clock: TypeAlias = Callable[[], int]
 class Budget:
     """How long to warm up and to measure; the defaults of time and count are trtexec's.
 
-    Warm-up ends when its time is over and the times no longer drift: clocks ramp, caches fill
-    and kernels load in time, not in a number of runs. It ends unsettled at ``warmup_limit_s``;
-    ``drift`` in `edgeup.runtime.latency` then tells. Measuring ends after ``min_rounds`` and
-    ``duration_s``, or after ``max_rounds``.
+    Warm-up ends when its time (and its rounds, if any are asked) are over and the times no longer
+    drift: clocks ramp, caches fill and kernels load in time, not in a number of runs. It ends
+    unsettled at ``warmup_limit_s``; ``drift`` in `edgeup.runtime.latency` then tells. Measuring
+    ends after ``min_rounds`` and ``duration_s``, or after ``max_rounds``.
     """
 
     warmup_s: float = 0.2
+    warmup_rounds: int = 0
     warmup_limit_s: float = 5.0
     settled: float = 0.05
     duration_s: float = 3.0
@@ -60,6 +61,27 @@ class Progress:
     done: float
 
 
+@dataclass(frozen=True)
+class WarmUp:
+    """What the warm-up took, and whether the times had settled when it ended."""
+
+    rounds: int
+    seconds: float
+    settled: bool
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Milliseconds by name; element ``i`` of each comes from round ``i``.
+
+    ``starts`` counts from the first measured run's start.
+    """
+
+    times: dict[str, Times]
+    starts: dict[str, Times]
+    warmup: WarmUp
+
+
 def measure(
     works: Mapping[str, Work],
     budget: Budget = DEFAULT_BUDGET,
@@ -68,13 +90,24 @@ def measure(
     clock: Clock = time.perf_counter_ns,
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Times]:
+    """The times alone of `measure_runs`."""
+    return measure_runs(works, budget, seed=seed, clock=clock, progress=progress).times
+
+
+def measure_runs(
+    works: Mapping[str, Work],
+    budget: Budget = DEFAULT_BUDGET,
+    *,
+    seed: int = 0,
+    clock: Clock = time.perf_counter_ns,
+    progress: Callable[[Progress], None] | None = None,
+    begin: Callable[[], None] = lambda: None,
+) -> Measurement:
     """Time callables against each other; a Ctrl-C passes through and leaves nothing changed.
 
     In every round each runs once. The order is drawn anew for every two rounds and reversed in
-    the second, so that over such a pair each stands in the middle on average.
-
-    Returns:
-        Milliseconds by name; element ``i`` of each comes from round ``i``.
+    the second, so that over such a pair each stands in the middle on average. ``begin`` is called
+    once, between warm-up and the first measured round.
 
     Raises:
         EdgeupError: there is nothing to time.
@@ -83,9 +116,10 @@ def measure(
         raise EdgeupError("nothing to time")
     orders = _orders(list(works), seed)
     report = _throttled(progress, clock)
-    _warm_up(works, budget, orders, clock, report)
-    rounds: list[dict[str, float]] = []
+    warmup = _warm_up(works, budget, orders, clock, report)
+    rounds: list[_Round] = []
     with _without_gc():
+        begin()
         start = clock()
         while True:
             rounds.append(_round(works, next(orders), clock))
@@ -95,10 +129,18 @@ def measure(
             if share >= 1.0 or len(rounds) == budget.max_rounds:
                 break
             report(Progress("measure", share))
-    return {name: np.array([one[name] for one in rounds]) for name in works}
+    return Measurement(
+        {name: np.array([one[name][1] for one in rounds]) for name in works},
+        {name: np.array([one[name][0] - start for one in rounds]) * 1e-6 for name in works},
+        warmup,
+    )
 
 
-def _round(works: Mapping[str, Work], order: Sequence[str], clock: Clock) -> dict[str, float]:
+_Round: TypeAlias = "dict[str, tuple[int, float]]"
+"""By name: the clock at the start, and the milliseconds."""
+
+
+def _round(works: Mapping[str, Work], order: Sequence[str], clock: Clock) -> _Round:
     times = {}
     for name in order:
         work = works[name]
@@ -106,11 +148,11 @@ def _round(works: Mapping[str, Work], order: Sequence[str], clock: Clock) -> dic
         result = work()
         stop = clock()
         del result  # freed outside the timed part
-        times[name] = (stop - start) * 1e-6
+        times[name] = (start, (stop - start) * 1e-6)
     return times
 
 
-_WINDOW = 5  # rounds whose medians are compared: enough to outvote two disturbed ones
+_WINDOW = 5  # rounds whose medians are compared, at least: enough to outvote two disturbed ones
 
 
 def _warm_up(
@@ -119,32 +161,41 @@ def _warm_up(
     orders: Iterator[Sequence[str]],
     clock: Clock,
     report: Callable[[Progress], None],
-) -> None:
-    start = clock()
-    rounds: list[dict[str, float]] = []
+) -> WarmUp:
+    begin = clock()
+    rounds: list[_Round] = []
+    look_s = budget.warmup_s
     while True:
-        elapsed_s = (clock() - start) * 1e-9
-        if elapsed_s >= budget.warmup_limit_s:
-            return
-        if elapsed_s >= budget.warmup_s and _is_settled(works, rounds, budget.settled):
-            return
+        elapsed_s = (clock() - begin) * 1e-9
+        if elapsed_s >= max(look_s, 0.0) and len(rounds) >= budget.warmup_rounds:
+            if _is_settled(works, rounds, budget):
+                return WarmUp(len(rounds), elapsed_s, settled=True)
+            look_s = elapsed_s + budget.warmup_s / 10  # a look costs time: it sorts
+        if elapsed_s >= budget.warmup_limit_s and len(rounds) >= budget.warmup_rounds:
+            return WarmUp(len(rounds), elapsed_s, settled=False)
         rounds.append(_round(works, next(orders), clock))
         report(Progress("warm-up", min(elapsed_s / max(budget.warmup_s, 1e-9), 1.0)))
 
 
-def _is_settled(names: Mapping[str, Work], rounds: list[dict[str, float]], settled: float) -> bool:
-    """Whether every callable's last rounds are as fast as those before them."""
+def _is_settled(names: Mapping[str, Work], rounds: list[_Round], budget: Budget) -> bool:
+    """Whether every callable's last rounds are as fast as those before them.
+
+    Compared are the halves of the last ``warmup_s`` seconds, or of the last ten rounds where
+    these took longer: of a fast model ten rounds are a moment, in which no clock ramps.
+    """
     if len(rounds) < 2 * _WINDOW:
         return False
-    before, after = rounds[-2 * _WINDOW : -_WINDOW], rounds[-_WINDOW:]
+    spent = np.cumsum([sum(ms for _, ms in one.values()) for one in reversed(rounds)])
+    window = max(_WINDOW, int(np.searchsorted(spent, budget.warmup_s * 1e3)) // 2)
+    before, after = rounds[-2 * window : -window], rounds[-window:]
     return all(
-        abs(_median(after, name) - _median(before, name)) <= settled * _median(before, name)
+        abs(_median(after, name) - _median(before, name)) <= budget.settled * _median(before, name)
         for name in names
     )
 
 
-def _median(rounds: list[dict[str, float]], name: str) -> float:
-    return float(np.median([one[name] for one in rounds]))
+def _median(rounds: list[_Round], name: str) -> float:
+    return float(np.median([one[name][1] for one in rounds]))
 
 
 def _orders(names: list[str], seed: int) -> Iterator[Sequence[str]]:

@@ -62,7 +62,7 @@ def parse_layers(text: str) -> tuple[Layer, ...]:
     try:
         # strict=False: names and metadata hold control characters (0x1e, 0x1f) as they are.
         document = json.loads(text, strict=False)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EdgeupError(f"the layer information is not JSON: {error}") from error
     entries = document.get("Layers") if isinstance(document, dict) else None
     if not isinstance(entries, list):

@@ -136,8 +136,7 @@ class LoadedEngine:
 
     def fetch(self) -> Outputs:
         """Wait for the run and copy every output, in the engine's order."""
-        for tensor in self.outputs:
-            self._buffers.download(tensor.name, self._stream)
+        self._download()
         self.cuda.synchronize(self._stream)
         return {tensor.name: self._buffers.host(tensor.name).copy() for tensor in self.outputs}
 
@@ -176,8 +175,7 @@ class LoadedEngine:
         end = clock()
         self.cuda.record(done, self._stream)
         if transfers:
-            for tensor in self.outputs:
-                self._buffers.download(tensor.name, self._stream)
+            self._download()
         self.cuda.record(fetched, self._stream)
         return start, end
 
@@ -202,6 +200,10 @@ class LoadedEngine:
             self.cuda.synchronize(self._stream)
         del context, profiler  # in this order: the context reports to the profiler
         return times
+
+    def _download(self) -> None:
+        for tensor in self.outputs:
+            self._buffers.download(tensor.name, self._stream)
 
     def _new_context(self) -> Any:
         context = bindings_tensorrt_run.create_context(self._engine, self._profile, self._stream)

@@ -20,6 +20,9 @@ from edgeup.runtime.engine.device import Device
 
 SCHEMA_VERSION = 1
 
+_LONGEST_TEXT = 256
+"""Of a version, a hash or a GPU's name; Python refuses to read numbers of 4,300 digits."""
+
 
 @dataclass(frozen=True)
 class Sidecar:
@@ -202,7 +205,7 @@ def read_sidecar(engine: Path) -> Sidecar | None:
     try:
         document = json.loads(text)
         return _parsed(document)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EdgeupError(
             f"{path} is not a sidecar of edgeup's, or was cut short ({error}); build the engine "
             f"again, or remove that file and vouch for the engine with --trust"
@@ -225,9 +228,11 @@ def _parsed(document: Any) -> Sidecar:
         options=dict(document["options"]),
         more={key: value for key, value in document.items() if key not in known},
     )
-    texts = (sidecar.engine_sha256, sidecar.onnx_sha256, sidecar.package, sidecar.version)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a hash or a version is no text")
+    texts = [sidecar.engine_sha256, sidecar.onnx_sha256, sidecar.package, sidecar.version]
+    texts += [sidecar.precision, sidecar.device or "", sidecar.compute_capability or ""]
+    texts += sidecar.options.get("compute_capabilities", [])
+    if not all(isinstance(text, str) and len(text) <= _LONGEST_TEXT for text in texts):
+        raise ValueError("a hash, version, device or precision is no text, or too long a one")
     return sidecar
 
 

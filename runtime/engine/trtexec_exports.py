@@ -135,7 +135,7 @@ def _entries(text: str, option: str) -> list[Mapping[str, Any]]:
     """The list of objects that trtexec meant."""
     try:
         document = json.loads(_as_json(text), strict=False)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EdgeupError(
             f"this is not what trtexec's {option} writes, or it was cut short: {error}"
         ) from error

@@ -7,7 +7,7 @@ digits as C++ prints them. `trtexec_exports` reads them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgeup.runtime.statistics import Sample
@@ -31,25 +31,19 @@ def _times(trace: Trace) -> dict[str, float]:
     return entry | {"latencyMs": trace.latency}
 
 
-def profile_json(layers: Mapping[str, Sample], order: Sequence[str] | None = None) -> str:
-    """What ``--exportProfile`` holds from TensorRT 8.5 on.
-
-    Args:
-        layers: milliseconds of each layer, by run.
-        order: of the layers; as given by default.
-    """
+def profile_json(layers: Mapping[str, Sample]) -> str:
+    """What ``--exportProfile`` holds from TensorRT 8.5 on: milliseconds by run, of each layer."""
     whole = float(sum(times.sum() for times in layers.values()))
-    runs = max((times.size for times in layers.values()), default=0)
 
     def entries() -> Iterable[Mapping[str, Any]]:
-        yield {"count": runs}
-        for name in order or layers:
-            total = float(layers[name].sum())
+        yield {"count": max((times.size for times in layers.values()), default=0)}
+        for name, times in layers.items():
+            total = float(times.sum())
             yield {
                 "name": name,
                 "timeMs": total,
-                "averageMs": float(layers[name].mean()),
-                "medianMs": _middle(layers[name]),
+                "averageMs": float(times.mean()),
+                "medianMs": _middle(times),
                 "percentage": total / whole * 100 if whole else 0.0,
             }
 

@@ -28,9 +28,8 @@ LARGE = {"x": [[1, 2, 16, 16], [1, 2, 32, 32], [1, 2, 32, 32]]}
 MUTANTS = {
     "outputs are read before the GPU is done": (
         "loaded",
-        "            self._buffers.download(tensor.name, self._stream)\n"
-        "        self.cuda.synchronize(self._stream)\n",
-        "            self._buffers.download(tensor.name, self._stream)\n",
+        "        self._download()\n        self.cuda.synchronize(self._stream)\n",
+        "        self._download()\n",
     ),
     "outputs are views of freed memory": (
         "loaded",

@@ -136,6 +136,14 @@ def test_a_changed_engine_only_on_trust(stored):
         *("", "[]", "{}", "nul\0", '{"schema_version": 2}'),
         json.dumps({**sidecar().to_json(), "engine": {"sha256": None}}),
         json.dumps({**sidecar().to_json(), "options": 3}),
+        json.dumps({**sidecar().to_json(), "options": {"compute_capabilities": 8.6}}),
+        json.dumps({**sidecar().to_json(), "options": {"compute_capabilities": [8.6]}}),
+        json.dumps({**sidecar().to_json(), "device": {"name": 3, "compute_capability": "8.7"}}),
+        json.dumps({**sidecar().to_json(), "device": {"name": "x", "compute_capability": 8.7}}),
+        json.dumps(
+            {**sidecar().to_json(), "tensorrt": {"package": "tensorrt", "version": "9" * 5000}}
+        ),
+        "[" * 100_000,
     ],
 )
 def test_a_damaged_sidecar_is_refused(stored, text):

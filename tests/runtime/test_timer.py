@@ -8,7 +8,7 @@ import pytest
 
 from edgeup.errors import EdgeupError
 from edgeup.runtime.latency import Latency
-from edgeup.runtime.timer import Budget, Progress, measure
+from edgeup.runtime.timer import Budget, Progress, measure, measure_runs
 
 MS = 1_000_000
 
@@ -175,3 +175,46 @@ def test_progress_is_told_ten_times_a_second_at_most_and_rises():
     measured = [one.done for one in told if one.stage == "measure"]
     assert measured == sorted(measured)
     assert measured[-1] < 1.0
+
+
+def test_warm_up_lasts_its_rounds_and_then_until_settled():
+    clock = Clock()
+    ramp = [*np.linspace(20, 10, 40), 10.0]
+    budget = Budget(warmup_s=0, warmup_rounds=20, warmup_limit_s=60, settled=0.001, duration_s=0)
+    found = measure_runs({"a": _work(clock, ramp)}, budget, clock=clock)
+    np.testing.assert_array_equal(found.times["a"], 10.0)
+    assert found.warmup.rounds >= 45
+    assert found.warmup.settled
+    steady = measure_runs({"a": _work(clock, [1.0])}, budget, clock=clock)
+    assert steady.warmup.rounds == 20
+
+
+def test_a_slow_drift_of_a_fast_model_is_seen():
+    """0.1 % over ten runs, 20 % over the warm-up: only a window in time shows it."""
+    clock = Clock()
+    ramp = [*np.linspace(0.12, 0.1, 4000), 0.1]
+    budget = Budget(warmup_s=0.2, warmup_limit_s=60, settled=0.02, duration_s=0)
+    found = measure_runs({"a": _work(clock, ramp)}, budget, clock=clock)
+    assert found.warmup.settled
+    assert found.times["a"].max() < 0.1021
+    assert found.warmup.seconds < 2
+
+
+def test_a_warm_up_that_never_settles_says_so():
+    clock = Clock()
+    budget = Budget(warmup_limit_s=1.0, settled=0.001, duration_s=0)
+    found = measure_runs({"a": _work(clock, np.linspace(1, 100, 2000))}, budget, clock=clock)
+    assert not found.warmup.settled
+    assert found.warmup.seconds >= 1.0
+
+
+def test_starts_count_from_the_first_measured_run():
+    clock = Clock()
+    works = {"a": _work(clock, [3.0]), "b": _work(clock, [5.0])}
+    begun = []
+    found = measure_runs(
+        works, _budget(min_rounds=3), clock=clock, begin=lambda: begun.append(clock.now)
+    )
+    assert begun == [0]
+    assert min(found.starts["a"][0], found.starts["b"][0]) == 0
+    assert sorted([*found.starts["a"], *found.starts["b"]])[-1] in (19, 21)

@@ -1,0 +1,207 @@
+"""A profile as a person reads it in a terminal, 80 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from edgeup.cli.summary import facts
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_LABEL = 40
+_COSTLIEST = 12
+_PARTS = {"h2d": "copy in", "compute": "network", "d2h": "copy out", "enqueue": "enqueue"}
+
+
+def profile_summary(report: Mapping[str, Any], files: Sequence[Path]) -> Iterable[RenderableType]:
+    """Model and setting, the latency and its parts, layers, the comparison, gates."""
+    latency = report["latency"]
+    yield facts(_head(report))
+    yield Text("\nlatency", style="bold")
+    yield Padding(_latency(latency), (0, 0, 0, 2))
+    if latency["parts"] is not None:
+        yield Padding(_parts(latency["parts"]), (0, 0, 0, 2))
+    if report["versus"] is not None:
+        yield from _versus(report)
+    if report["layers"] is not None:
+        yield from _layers(report["layers"])
+    yield from _power(report)
+    if report["notices"]:
+        yield Text()
+    for notice in report["notices"]:
+        yield Text(f"note: {notice}", style="yellow")
+    yield from _gates(report)
+    if files:
+        yield Text(f"\nwrote {', '.join(map(str, files))}")
+
+
+def _head(report: Mapping[str, Any]) -> dict[str, str]:
+    model, setting, latency = report["model"], report["setting"], report["latency"]
+    inputs = ", ".join(
+        f"{spec['name']} {'x'.join(map(str, spec['shape']))}" for spec in model["inputs"]
+    )
+    rows = {
+        "model": f"{model['path']}, {model['bytes'] / 1e6:.2f} MB",
+        "input": inputs or "none",
+        "runs on": f"{setting['device']}, {_how(setting)}",
+    }
+    if report["board"] is not None and report["board"]["jetson"] is not None:
+        rows["board"] = _board(report["board"])
+    warmup = report["warmup"]
+    if warmup is not None:
+        state = "" if warmup["settled"] else ", not settled"
+        rows["measured"] = (
+            f"{latency['iterations']} inferences after {warmup['runs']} runs of warm-up "
+            f"({warmup['seconds']:.2f} s{state})"
+        )
+    if report["memory"] is not None:
+        used = report["memory"]
+        rows["memory"] = (
+            f"{used['peak_bytes'] / 1e6:.0f} MB peak of the process, "
+            f"{used['added_bytes'] / 1e6:.0f} MB by the model"
+        )
+    if report["overhead"] is not None:
+        rows["overhead"] = f"an empty model takes {_ms(report['overhead']['empty_model_ms'])}"
+    return rows
+
+
+def _how(setting: Mapping[str, Any]) -> str:
+    words = [str(setting["backend"])]
+    if "threads" in setting:
+        words.append(f"{setting['threads']} thread{'s' if setting['threads'] != 1 else ''}")
+    if "streams" in setting:
+        words.append(f"{setting['streams']} stream{'s' if setting['streams'] != 1 else ''}")
+        words.append("with copies" if setting["data_transfers"] else "without copies")
+        words += ["CUDA graph"] if setting["cuda_graph"] else []
+    return ", ".join(words)
+
+
+def _latency(latency: Mapping[str, Any]) -> Text:
+    interval = latency["median_interval"]
+    percents = "   ".join(f"{name} {_ms(ms)}" for name, ms in latency["percentiles_ms"].items())
+    rate = latency["throughput_per_s"]
+    return Text.assemble(
+        ("median ", ""),
+        (_ms(latency["median_ms"]), "bold"),
+        f"   ({interval['confidence']:.0%} within {_ms(interval['low_ms'])} to "
+        f"{_ms(interval['high_ms'])})\n",
+        f"{percents}\n",
+        f"min {_ms(latency['min_ms'])}   mean {_ms(latency['mean_ms'])}   "
+        f"max {_ms(latency['max_ms'])}   std {_ms(latency['std_ms'])}   cv {latency['cv']:.1%}",
+        f"\n{rate:,.1f} inferences per second" if rate is not None else "",
+    )
+
+
+def _parts(parts: Mapping[str, Any]) -> Table:
+    table = _table("part", "median", "mean", "max")
+    for name, words in _PARTS.items():
+        one = parts[name]
+        table.add_row(words, *(_ms(one[key]) for key in ("median_ms", "mean_ms", "max_ms")))
+    return table
+
+
+def _versus(report: Mapping[str, Any]) -> Iterable[RenderableType]:
+    versus = report["versus"]
+    found = versus["ratio"]
+    yield Text(f"\nagainst {versus['model']['path']}, interleaved", style="bold")
+    yield Text(
+        f"  median {_ms(versus['latency']['median_ms'])} there; {found['rounds']} rounds, both "
+        f"loaded anew {found['loads']} times\n"
+        f"  ratio {found['median']:.3f} ({found['confidence']:.0%} within {found['low']:.3f} to "
+        f"{found['high']:.3f})"
+    )
+    style = {"slower": "bold red", "faster": "bold green"}.get(versus["verdict"], "bold")
+    yield Text(f"  {versus['words']}", style=style)
+
+
+def _layers(layers: Mapping[str, Any]) -> Iterable[RenderableType]:
+    if layers["stages"]:
+        yield Text("\nby stage", style="bold")
+        table = _table("stage", "layers", "MMACs", "mean", "share")
+        for stage in layers["stages"]:
+            table.add_row(
+                stage["name"],
+                str(stage["layers"]),
+                f"{stage['macs'] / 1e6:.1f}",
+                _ms(stage["mean_ms"]),
+                f"{stage['share']:.1%}",
+            )
+        yield Padding(table, (0, 0, 0, 2))
+    rows = sorted(layers["rows"], key=lambda row: -row["mean_ms"])
+    more = f", the {_COSTLIEST} longest of {len(rows)}" if len(rows) > _COSTLIEST else ""
+    yield Text(f"\nlayers by {layers['source']}, {layers['runs']} runs{more}", style="bold")
+    table = _table("layer", "stage", "mean", "share")
+    for row in rows[:_COSTLIEST]:
+        stage = "" if row["stage"] is None else layers["stages"][row["stage"]]["name"]
+        table.add_row(_label(row), stage, _ms(row["mean_ms"]), f"{row['share']:.1%}")
+    yield Padding(table, (0, 0, 0, 2))
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    """Its first node, which tells layers apart, and how many are fused with it."""
+    nodes = row["nodes"] or [row["name"]]
+    suffix = f" +{len(nodes) - 1}" if len(nodes) > 1 else ""
+    width = _LABEL - len(suffix)
+    name = nodes[0]
+    return (name if len(name) <= width else f"…{name[1 - width :]}") + suffix
+
+
+def _board(board: Mapping[str, Any]) -> str:
+    """The Jetson, its power mode, and whether its clocks stood still."""
+    jetson, locked = board["jetson"], board["clocks_locked"]
+    words = [
+        jetson["board"],
+        f"JetPack {jetson['jetpack'] or 'unknown'}",
+        f"mode {jetson['power_mode'] or 'unknown'}",
+        "clocks locked" if locked else "clocks not locked" if locked is False else "clocks unknown",
+    ]
+    hottest = board["during"]["hottest_c"].values()
+    return ", ".join([*words, *([f"{max(hottest):.0f} °C at most"] if hottest else [])])
+
+
+def _power(report: Mapping[str, Any]) -> Iterable[RenderableType]:
+    power = report["power"]
+    if power is None:
+        return
+    if not power["measured"]:
+        yield Text(f"\npower: not measured: {power['reason']}")
+        return
+    yield Text(
+        f"\npower: {power['mean_mw'] / 1e3:.2f} W ({power['total']}), idle "
+        f"{power['idle_mw'] / 1e3:.2f} W; {power['energy_per_inference_mj']:.2f} mJ per inference "
+        "above idle"
+    )
+
+
+def _gates(report: Mapping[str, Any]) -> Iterable[Text]:
+    failed = report["gates"]["failures"]
+    asked = bool(report["gates"]["conditions"]) or report["baseline"] is not None
+    if not asked:
+        return
+    yield Text()
+    for line in failed:
+        yield Text(f"failed: {line}", style="bold red")
+    if not failed:
+        yield Text("passed: within all limits", style="green")
+
+
+def _ms(value: float) -> str:
+    """Three or more digits: ``12.34 ms``, ``0.123 ms``, ``4.56 us``."""
+    if value < 0.1:
+        return f"{value * 1e3:.2f} us"
+    return f"{value:.3f} ms" if value < 10 else f"{value:.2f} ms"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        left = heading in ("layer", "stage", "part")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    return table

@@ -1,0 +1,119 @@
+"""What is wrong with the conditions of a measurement, in words that stand beside its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeup.runtime.board.state import BoardState
+
+_FELL = 0.95
+"""Clocks are reported within a few per cent of what was set; below this share they fell."""
+_BUSY_PERCENT = 90.0
+_IDLE_PERCENT = 10.0
+
+
+def throttling(
+    before: BoardState, during: Sequence[BoardState], after: BoardState
+) -> tuple[str, ...]:
+    """How the board slowed itself down between two looks; empty where it did not."""
+    rises = {
+        name: count - before.over_current.get(name, count)
+        for name, count in after.over_current.items()
+    }
+    found = [
+        f"over-current alarm {name} throttled {'once' if rise == 1 else f'{rise} times'}"
+        for name, rise in rises.items()
+        if rise > 0
+    ]
+    found += _cooling(before, (*during, after))
+    found += _caps(before, (*during, after))
+    found += _drops(before, during)
+    return tuple(found)
+
+
+def _cooling(before: BoardState, later: Sequence[BoardState]) -> list[str]:
+    """A cooling device that rose; one of the hardware's alerts that was active at all."""
+    found = []
+    for name in later[-1].cooling:
+        start = before.cooling.get(name, 0)
+        most = max(state.cooling.get(name, 0) for state in later)
+        if "alert" in name and max(most, start) > 0:
+            found.append(f"{name} was active")
+        elif most > start:
+            found.append(f"cooling device {name} rose from state {start} to {most}")
+    return found
+
+
+def _caps(before: BoardState, later: Sequence[BoardState]) -> list[str]:
+    found = []
+    for clock in before.clocks:
+        caps = [other.max_mhz for state in later if (other := state.clock(clock.name))]
+        least = min((cap for cap in caps if cap is not None), default=None)
+        most = clock.max_mhz
+        if most is not None and least is not None and least < most * _FELL:
+            found.append(
+                f"the cap of the {clock.name} clock fell from {most:.0f} to {least:.0f} MHz"
+            )
+    return found
+
+
+def _drops(before: BoardState, during: Sequence[BoardState]) -> list[str]:
+    """GPU or memory below the clock that they were locked to; else a GPU that fell while busy.
+
+    A clock that is not locked falls by itself when there is little to do, but not when the GPU
+    has no pause.
+    """
+    found = {}
+    highest = 0.0
+    for state in during:
+        load = state.gpu_load
+        for name in ("gpu", "memory"):
+            start, now = before.clock(name), state.clock(name)
+            held = None if start is None else start.held_mhz
+            if held is None or now is None or not now.mhz:
+                continue
+            if now.mhz < held * _FELL and (load is None or load >= _IDLE_PERCENT):
+                found[name] = (
+                    f"the {name} clock fell to {now.mhz:.0f} MHz though locked at {held:.0f}"
+                )
+        gpu = state.clock("gpu")
+        if gpu is None or gpu.mhz is None or load is None or load < _BUSY_PERCENT:
+            continue
+        if gpu.mhz < highest * _FELL:
+            words = f"the gpu clock fell from {highest:.0f} to {gpu.mhz:.0f} MHz while it was busy"
+            found.setdefault("gpu", words)
+        highest = max(highest, gpu.mhz)
+    return list(found.values())
+
+
+def unlocked(state: BoardState, locked: bool | None) -> str | None:
+    """What to say of clocks that can move; None where they cannot."""
+    if locked:
+        return None
+    moving = [
+        f"{clock.name.rstrip('0123456789')} {clock.range}"
+        for clock in state.clocks
+        if clock.locked is False
+    ]
+    if moving:
+        return f"the clocks are not locked: {', '.join(dict.fromkeys(moving))}"
+    return "whether the clocks are locked cannot be read on this machine"
+
+
+def changed(before: BoardState, after: BoardState) -> list[str]:
+    """What somebody changed meanwhile."""
+    if before.power_mode == after.power_mode:
+        return []
+    return [f"the power mode changed from {before.power_mode} to {after.power_mode}"]
+
+
+def other_load(before: BoardState, cores: int) -> list[str]:
+    """What else ran when the measurement started."""
+    found = []
+    if before.gpu_load is not None and before.gpu_load >= _IDLE_PERCENT:
+        found.append(f"the GPU was {before.gpu_load:.0f} % busy before the run")
+    if before.load_average and before.load_average[0] > cores / 2:
+        found.append(
+            f"the load average was {before.load_average[0]:.1f} on {cores} cores before the run"
+        )
+    return found

@@ -1,0 +1,182 @@
+"""Energy from samples of power: the trapezoid over a window, less what the board draws idle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeup.runtime.board.rails import total_of
+
+_Floats: TypeAlias = npt.NDArray[np.float64]
+
+LEAST_SAMPLES = 10
+"""In the timed window, and in the idle one: a disturbed sample then moves a mean by a tenth of
+its own error at most."""
+
+
+@dataclass(frozen=True)
+class PowerSample:
+    """Milliwatts by rail, and when they were read: seconds of ``time.perf_counter``."""
+
+    at_s: float
+    rails: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time, in seconds of ``time.perf_counter``."""
+
+    start_s: float
+    stop_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.stop_s - self.start_s
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """Why there is no figure of power."""
+
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As a report holds it."""
+        return {"measured": False, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Power:
+    """Power over the timed window, in milliwatts, and the energy of an inference.
+
+    Attributes:
+        source: "sysfs" or "tegrastats".
+        total: what the sum of ``total_rails`` stands for, in words.
+        sensor_interval_ms: how often the sensor has a new value, where it tells.
+        seconds: the length of the timed window; ``inferences`` ran in it.
+        samples: in the timed window; ``idle_samples`` in the time before the first run, when the
+            model was loaded.
+        mean_mw: of the total; its samples range from ``min_mw`` to ``max_mw``.
+        idle_mw: the mean before the first run; its samples' standard deviation is ``idle_std_mw``.
+        rails_mw: the mean over the timed window of every rail.
+        energy_per_inference_mj: above idle, in millijoules; ``gross_per_inference_mj`` is with it.
+    """
+
+    source: str
+    total: str
+    total_rails: tuple[str, ...]
+    sensor_interval_ms: float | None
+    seconds: float
+    inferences: int
+    samples: int
+    idle_samples: int
+    mean_mw: float
+    min_mw: float
+    max_mw: float
+    idle_mw: float
+    idle_std_mw: float
+    rails_mw: Mapping[str, float]
+    energy_per_inference_mj: float
+    gross_per_inference_mj: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As a report holds it."""
+        return {"measured": True, **asdict(self), "total_rails": list(self.total_rails)}
+
+
+def measure_power(
+    samples: Sequence[PowerSample],
+    *,
+    idle: Window,
+    timed: Window,
+    inferences: int,
+    source: str,
+    sensor_interval_ms: float | None = None,
+) -> Power | NotMeasured:
+    """Integrate the total over the timed window; or say why not, and what would be enough.
+
+    A sample that lacks one of the rails is left out: it would not mean the same.
+    """
+    names = sorted({name for sample in samples for name in sample.rails})
+    total = total_of(names)
+    if total is None:
+        return NotMeasured(f"{source} gave no power")
+    if inferences < 1:
+        return NotMeasured("no timed run was counted")
+    whole = [sample for sample in samples if all(name in sample.rails for name in names)]
+    series = _Series(
+        np.array([sample.at_s for sample in whole]),
+        {name: np.array([sample.rails[name] for sample in whole]) for name in names},
+    )
+    counts = {window: series.count(window, sensor_interval_ms) for window in (idle, timed)}
+    for window, when, remedy in (
+        (timed, "during the timed runs", "run longer"),
+        (idle, "before the runs, idle", "take them more often"),
+    ):
+        if counts[window] < LEAST_SAMPLES:
+            return NotMeasured(
+                f"{counts[window]} samples of power {when} ({window.seconds:.2f} s), "
+                f"{LEAST_SAMPLES} are needed: {remedy}"
+            )
+    watched, resting = series.within(timed, total.rails), series.within(idle, total.rails)
+    gross_mj = series.energy_mj(timed, total.rails)
+    idle_mw = series.energy_mj(idle, total.rails) / idle.seconds
+    return Power(
+        source=source,
+        total=total.words,
+        total_rails=total.rails,
+        sensor_interval_ms=sensor_interval_ms,
+        seconds=timed.seconds,
+        inferences=inferences,
+        samples=watched.size,
+        idle_samples=resting.size,
+        mean_mw=gross_mj / timed.seconds,
+        min_mw=float(watched.min()),
+        max_mw=float(watched.max()),
+        idle_mw=idle_mw,
+        idle_std_mw=float(resting.std()),
+        rails_mw={name: series.energy_mj(timed, (name,)) / timed.seconds for name in names},
+        energy_per_inference_mj=(gross_mj - idle_mw * timed.seconds) / inferences,
+        gross_per_inference_mj=gross_mj / inferences,
+    )
+
+
+@dataclass(frozen=True)
+class _Series:
+    """Powers in mW by rail, at times in seconds that never go back."""
+
+    times: _Floats
+    rails: Mapping[str, _Floats]
+
+    def count(self, window: Window, sensor_interval_ms: float | None) -> int:
+        """The samples in a window; read faster than the sensor has new values, only the new."""
+        count = int(self._inside(window).sum())
+        if not sensor_interval_ms:
+            return count
+        return min(count, int(window.seconds * 1e3 / sensor_interval_ms))
+
+    def within(self, window: Window, names: Sequence[str]) -> _Floats:
+        """The samples in a window, of the sum of rails."""
+        return self._sum(names)[self._inside(window)]
+
+    def energy_mj(self, window: Window, names: Sequence[str]) -> float:
+        """mW x s: the trapezoid; at the ends, the power of the nearest sample inside.
+
+        Not interpolated with the next one outside: the board does something else there.
+        """
+        inside = self.times[self._inside(window)]
+        times = np.concatenate([[window.start_s], inside, [window.stop_s]])
+        powers = np.interp(times, inside, self.within(window, names))
+        return float(((powers[1:] + powers[:-1]) / 2 * np.diff(times)).sum())
+
+    def _inside(self, window: Window) -> npt.NDArray[np.bool_]:
+        return (self.times >= window.start_s) & (self.times <= window.stop_s)
+
+    def _sum(self, names: Sequence[str]) -> _Floats:
+        total: _Floats = np.sum([self.rails[name] for name in names], axis=0)
+        return total

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.baseline import Baseline, check_setting, read_baseline, regressions
+
+SETTING = {"backend": "onnxruntime", "device": "CPU: x", "threads": 2, "inputs": "1x3x8x8:float32"}
+FACTS = {"latency": 10.0, "p99": 15.0, "size": 4e6, "throttled": ""}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "B.json"
+    path.write_bytes(Baseline.of(SETTING, FACTS, "m.onnx").to_bytes("edgeup profile m.onnx"))
+    return path
+
+
+def test_what_was_saved_is_read(saved):
+    found = read_baseline(saved)
+    assert found.setting == SETTING
+    assert found.figures == {"latency": 10.0, "size": 4e6}
+    assert found.model == "m.onnx"
+
+
+def test_worse_by_more_than_allowed_is_a_line(saved):
+    baseline = read_baseline(saved)
+    rows, failed = regressions(baseline, {"latency": 10.49, "size": 4e6}, 0.05)
+    assert failed == ()
+    assert [row["change"] for row in rows] == pytest.approx([0.049, 0.0])
+    _, failed = regressions(baseline, {"latency": 10.6, "size": 4.4e6}, 0.05)
+    assert failed == (
+        "latency is 10.6 ms, +6.0% against the baseline's 10 ms; 5.0% is allowed",
+        "size is 4.4 MB, +10.0% against the baseline's 4 MB; 5.0% is allowed",
+    )
+    _, failed = regressions(baseline, {"latency": 1.0, "size": 1e6}, 0.05)
+    assert failed == ()
+
+
+def test_a_figure_that_is_missing_now_fails():
+    baseline = Baseline(SETTING, {"latency": 10.0, "energy": 3.0}, "m")
+    _, failed = regressions(baseline, {"latency": 10.0}, 0.05)
+    assert failed == ("energy was not measured, and the baseline has it",)
+
+
+@pytest.mark.parametrize("key", list(SETTING))
+def test_another_setting_is_refused(saved, key):
+    baseline = read_baseline(saved)
+    check_setting(baseline, saved, SETTING)
+    with pytest.raises(EdgeupError, match=f"was measured with {key} .* no comparison"):
+        check_setting(baseline, saved, SETTING | {key: "other"})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "was not written by --save-baseline"),
+        (b'{"kind": "profile"}', "was not written by --save-baseline"),
+        (b'{"kind": "baseline", "schema_version": 9}', "another version"),
+        (b'{"kind": "baseline", "schema_version": 1}', "lacks its setting or its figures"),
+    ],
+)
+def test_what_is_no_baseline_is_refused(tmp_path, content, reason):
+    path = tmp_path / "B.json"
+    path.write_bytes(content)
+    with pytest.raises(EdgeupError, match=reason):
+        read_baseline(path)
+
+
+@pytest.mark.parametrize("value", [0, -1, "10", None, True, float("inf"), float("nan")])
+def test_figures_that_are_none_are_refused(saved, value):
+    document = json.loads(saved.read_text())
+    document["figures"]["latency"] = value
+    saved.write_text(json.dumps(document))
+    with pytest.raises(EdgeupError, match=r"latency is .* no such figure"):
+        read_baseline(saved)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(EdgeupError, match="is not there"):
+        read_baseline(tmp_path / "B.json")
+    with pytest.raises(EdgeupError, match="is a folder"):
+        read_baseline(tmp_path)
