@@ -89,7 +89,10 @@ QUANTITIES = {
 
 ANY_PERCENTILE = "any percentile (p99)"
 
-EXPORTED = ("parity", "latency", "mean", "min", "std", "cv", "drift", "p90", "p95", "p99", "size")
+EXPORTED = (
+    *("parity", "precision", "size"),
+    *("latency", "mean", "min", "std", "cv", "drift", "p90", "p95", "p99"),
+)
 """What a report of `edgeup export` and `edgeup optimize` tells: see `report_facts`."""
 
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
@@ -230,6 +233,7 @@ def report_facts(report: Mapping[str, Any]) -> Facts:
     if report["parity"]:
         failed = [output["name"] for output in report["parity"] if not output["passed"]]
         facts["parity"] = f"{', '.join(failed)} beyond the tolerance" if failed else ""
+    facts["precision"] = _not_as_asked(report.get("precision"))
     latency = report["latency"]
     if "not_measured" in latency:
         return facts
@@ -237,3 +241,12 @@ def report_facts(report: Mapping[str, Any]) -> Facts:
     return facts | {
         name: latency[f"{name}_ms"] for name in ("mean", "min", "std", "p90", "p95", "p99")
     }
+
+
+def _not_as_asked(section: Mapping[str, Any] | None) -> str:
+    """Which nodes stay in float32; nothing where float32 is what was asked."""
+    if section is None or not section["kept"]:
+        return ""
+    kept = [entry["node"] for entry in section["kept"]]
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    return f"{', '.join(kept[:3])}{more} stay fp32 where {section['asked']} was asked"

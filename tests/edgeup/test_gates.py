@@ -134,3 +134,15 @@ def test_what_a_report_did_not_measure_fails():
         "parity: parity was not measured",
         "latency>1ms: latency was not measured",
     ]
+
+
+def test_a_node_that_stays_fp32_is_not_what_was_asked():
+    conditions = parse_conditions(["precision"])
+    section = {"asked": "fp16", "kept": []}
+    assert gated(REPORT | {"precision": section}, conditions)["passed"] is True
+    section["kept"] = [{"node": f"exp_{number}"} for number in range(5)]
+    found = gated(REPORT | {"precision": section}, conditions)
+    assert found["gates"]["failures"] == [
+        "precision: exp_0, exp_1, exp_2 and 2 more stay fp32 where fp16 was asked"
+    ]
+    assert gated(REPORT, conditions)["passed"] is True  # nothing was asked
