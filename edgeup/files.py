@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -42,13 +42,31 @@ def check_goal(goal: Path) -> None:
     """Refuse a file that cannot be written, before any work is done; make nothing.
 
     Raises:
-        EdgeupError: no name was given, a folder has that name, or see `check_folder`.
+        EdgeupError: no name was given, a folder or a device has that name, or see `check_folder`.
     """
     if not goal.name:
         raise EdgeupError(f"{str(goal)!r} names no file to write")
     if goal.is_dir():
         raise EdgeupError(f"could not write {goal}: a folder has that name; name another file")
+    if goal.exists() and not goal.is_file():  # renaming would put a file in /dev/null's place
+        raise EdgeupError(f"could not write {goal}: it is no regular file; name another one")
     check_folder(goal.parent)
+
+
+def refuse_overwriting(goals: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse to write over what a model is read from, by whichever name.
+
+    Raises:
+        EdgeupError: one of the goals is one of the files that are read.
+    """
+    # Not Path.resolve: before Python 3.13, links that lead in a circle are a RuntimeError there.
+    taken = {os.path.realpath(path) for path in read}
+    for goal in goals:
+        if os.path.realpath(goal) in taken:
+            raise EdgeupError(
+                f"it would overwrite {goal}, which the model is read from; name another file to "
+                f"write with -o"
+            )
 
 
 def write_all(contents: Mapping[Path, Content]) -> None:

@@ -31,13 +31,18 @@ def compose(
     stages_s: Mapping[str, float],
     rewrites: Sequence[Mapping[str, Any]] = (),
     refusals: Sequence[Mapping[str, Any]] = (),
+    acceptance: Sequence[Mapping[str, Any]] = (),
     passed: bool | None = None,
     tuning: Mapping[str, Any] | None = None,
+    precision: Mapping[str, Any] | None = None,
+    stages: Sequence[Mapping[str, Any]] = (),
+    estimate: Mapping[str, Any] | None = None,
+    worst_case: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Put the sections together, with the command and the environment of this process.
 
     Unless it is given, ``passed`` is true when every output passed its parity check, and there
-    was one.
+    was one. What the target does not take as it is fails in any case.
     """
     from edgeup.runtime.environment import environment
 
@@ -45,7 +50,8 @@ def compose(
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command_line(sys.argv[1:]),
-        "passed": (
+        "passed": not acceptance
+        and (
             bool(parity) and all(bool(output["passed"]) for output in parity)
             if passed is None
             else passed
@@ -54,13 +60,18 @@ def compose(
         "onnx": dict(onnx),
         "rewrites": [dict(rewrite) for rewrite in rewrites],
         "refusals": [dict(refusal) for refusal in refusals],
+        "acceptance": [dict(finding) for finding in acceptance],
         "parity": [dict(output) for output in parity],
         "latency": dict(latency),
         "target": dict(target),
         "environment": environment(),
         "notices": list(notices),
         "stages_s": dict(stages_s),
+        "stages": [dict(stage) for stage in stages],
+        **({} if estimate is None else {"estimate": dict(estimate)}),
+        "worst_case": [dict(output) for output in worst_case],
         **({} if tuning is None else {"tuning": dict(tuning)}),
+        **({} if precision is None else {"precision": dict(precision)}),
     }
 
 

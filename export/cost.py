@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,9 +63,13 @@ def nodes_by_operator(model: ir.Model) -> dict[str, int]:
 
     Operators of another domain are named ``domain.Operator``.
     """
+    return nodes_by_operator_of(model.graph.all_nodes())
+
+
+def nodes_by_operator_of(nodes: Iterable[ir.Node]) -> dict[str, int]:
+    """The same of some nodes."""
     counts = Counter(
-        n.op_type if n.domain in ("", "ai.onnx") else f"{n.domain}.{n.op_type}"
-        for n in model.graph.all_nodes()
+        n.op_type if n.domain in ("", "ai.onnx") else f"{n.domain}.{n.op_type}" for n in nodes
     )
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 

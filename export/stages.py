@@ -3,7 +3,8 @@
     image 3x64x64 -> Conv /2 -> Relu -> Conv /2 -> Conv ------------> Resize x2 -> Add -> Conv
                      encoder 32x32      encoder 16x16                 decoder 32x32
 
-A stage is entered where a map gets larger or smaller. Branches that come to one size on the same
+A stage is entered where a map is resampled; padding and cropping (a valid convolution, a skip that
+is cut to size) leave it in its stage. Branches that come to one size on the same
 way down or up are one stage; a map pooled to a point (a gate, as in squeeze-and-excitation) stays
 in the stage that it was pooled from. Nodes that a rewrite wrote for one site stay together, in
 the stage of the site's result: a sub-pixel convolution computes below the size that it makes.
@@ -11,17 +12,20 @@ the stage of the site's result: a sub-pixel convolution computes below the size 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgeup.export.cost import node_macs
+from edgeup.export.passes.facts import constant, input_of, is_onnx
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 _RESIZED = 1.2
-"""A node that changes both sizes by less than this pads or crops (a valid 3x3 convolution)."""
+"""A node that changes both sizes by less than this brings maps of odd sizes together."""
+
+_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
 
 _BY_A_REWRITE = "~"
 """Stands behind the name of the node that a site ends with (`edgeup.export.passes.driver`)."""
@@ -29,11 +33,15 @@ _BY_A_REWRITE = "~"
 
 @dataclass(frozen=True)
 class _Key:
-    """Which stage: how often the way has turned between down and up, and the size entered with."""
+    """Which stage: how often the way has turned between down and up, and the size entered with.
+
+    ``again`` counts stages in a row of one size: cropped in between (a small valid U-Net).
+    """
 
     turns: int
     height: int
     width: int
+    again: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,12 @@ def stages_of(model: ir.Model) -> list[Stage]:
     for node in model.graph:
         before = [places[v] for v in node.inputs if v is not None and v in places]
         for output in node.outputs if before else ():
-            places[output] = _placed(output, before)
+            places[output] = _placed(output, before, _pads_or_crops(node))
             keys[node] = places[output].key
-    _keep_sites_together(keys)
-    return _collected(keys)
+    # In the order in which data reaches them, before nodes are moved: what a rewrite prepares for
+    # the decoder may stand beside the encoder (the indices of a pooling).
+    order = sorted(dict.fromkeys(keys.values()), key=lambda key: key.turns)
+    return _collected(_sites_together(keys), order)
 
 
 def root_of(name: str) -> str:
@@ -110,19 +120,36 @@ def _size(value: ir.Value) -> tuple[int, int] | None:
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
-def _placed(output: ir.Value, before: Sequence[_Place]) -> _Place:
+def _pads_or_crops(node: ir.Node) -> bool:
+    """Whether it looks at every pixel, so that a change of size is one at the border."""
+    if is_onnx(node, *_WINDOWS):
+        strides = node.attributes.get_ints("strides", ())
+        return all(stride == 1 for stride in strides)
+    if is_onnx(node, "Slice"):
+        steps = input_of(node, 4)
+        known = None if steps is None else constant(steps)
+        return steps is None or (known is not None and bool((abs(known) == 1).all()))
+    return is_onnx(node, "Pad")
+
+
+def _placed(output: ir.Value, before: Sequence[_Place], stays: bool) -> _Place:
     """A map joins what has its size already, or enters a stage from the furthest that it reads."""
     size = _size(output)
     furthest = max(before, key=lambda place: (place.key.turns, place.height * place.width))
     if size is None or (size == (1, 1) and furthest.height * furthest.width > 1):
         return furthest
+    if stays:
+        return _Place(furthest.key, *size)
     same = [place for place in before if _step(place, size) == 0]
     if same:
         return _Place(max((place.key for place in same), key=lambda key: key.turns), *size)
     up = _step(furthest, size) > 0
     turns = furthest.key.turns
     turned = up != (turns % 2 == 1)
-    return _Place(_Key(turns + turned, *size), *size)
+    key = _Key(turns + turned, *size)
+    if key == replace(furthest.key, again=0):
+        key = replace(key, again=furthest.key.again + 1)
+    return _Place(key, *size)
 
 
 def _step(place: _Place, size: tuple[int, int]) -> int:
@@ -134,19 +161,20 @@ def _step(place: _Place, size: tuple[int, int]) -> int:
     return 1 if growth >= shrinkage else -1
 
 
-def _keep_sites_together(keys: dict[ir.Node, _Key]) -> None:
+def _sites_together(keys: Mapping[ir.Node, _Key]) -> dict[ir.Node, _Key]:
     """All nodes that stand for one site are where its last node is."""
     last = {root_of(node.name or ""): key for node, key in keys.items() if _is_written(node)}
-    for node in keys:
-        if _is_written(node):
-            keys[node] = last[root_of(node.name or "")]
+    return {
+        node: last[root_of(node.name or "")] if _is_written(node) else key
+        for node, key in keys.items()
+    }
 
 
 def _is_written(node: ir.Node) -> bool:
     return _BY_A_REWRITE in (node.name or "")
 
 
-def _collected(keys: dict[ir.Node, _Key]) -> list[Stage]:
+def _collected(keys: Mapping[ir.Node, _Key], order: Iterable[_Key]) -> list[Stage]:
     stages: dict[_Key, Stage] = {}
     for node, key in keys.items():
         if key not in stages:
@@ -155,22 +183,17 @@ def _collected(keys: dict[ir.Node, _Key]) -> list[Stage]:
         stages[key].nodes.append(node)
     for key, stage in stages.items():
         _measure(stage, key)
-    return [stages[key] for key in _ordered(stages)]
+    return [stages[key] for key in order if key in stages]
 
 
 def _measure(stage: Stage, key: _Key) -> None:
-    """Size and channels of the stage's last map that is about as large as the stage."""
-    place = _Place(key, key.height, key.width)
+    """Size and channels of the stage's last map; a gate and what is cut out for a skip are none."""
+    gates = () if (key.height, key.width) == (1, 1) else ((1, 1),)
     for node in reversed(stage.nodes):
-        for output in node.outputs:
+        for output in () if is_onnx(node, "Slice", "Pad") else node.outputs:
             size = _size(output)
-            if size is not None and output.shape is not None and _step(place, size) == 0:
+            if size is not None and output.shape is not None and size not in gates:
                 channels = output.shape[1]
                 stage.height, stage.width = size
                 stage.channels = channels if isinstance(channels, int) else None
                 return
-
-
-def _ordered(keys: Iterable[_Key]) -> list[_Key]:
-    """As they were reached, ways in order: a skip from above may be computed late."""
-    return sorted(keys, key=lambda key: key.turns)

@@ -207,7 +207,6 @@ def build(
         from edgeup.cli.build_parse import parse_engine_shapes, parse_size, the_precision
         from edgeup.cli.build_summary import build_summary
         from edgeup.cli.progress import progress
-        from edgeup.errors import EdgeupError
         from edgeup.files import check_goal, write_all
         from edgeup.pipeline.build import NotHereError, build_file
         from edgeup.pipeline.build import dry_run as commands_of
@@ -215,6 +214,7 @@ def build(
         from edgeup.pipeline.keep_list import read_keep_list
         from edgeup.report import command_line
         from edgeup.runtime.engine.request import BuildOptions
+        from edgeup.runtime.engine.sidecar import sidecar_path
         from edgeup.targets import find_target
 
         wish = BuildWish(
@@ -235,6 +235,7 @@ def build(
             precision=the_precision(None if precision is None else precision.value, fp16=fp16),
             io_precision=io_precision.asked,
             keep_fp32=frozenset() if keep_fp32 is None else read_keep_list(keep_fp32),
+            keep_list=keep_fp32,
             least=parse_engine_shapes(min_shapes),
             usual=parse_engine_shapes(shapes),
             most=parse_engine_shapes(max_shapes),
@@ -248,8 +249,7 @@ def build(
             _show_commands(answer, commands_of(model, goal, wish))
             return True
         check_goal(goal)
-        if goal.resolve() == model.resolve():
-            raise EdgeupError(f"-o {goal} is the model itself; name another file to write")
+        check_goal(sidecar_path(goal))
         with progress() as stage:
             try:
                 result = build_file(model, goal, wish, stage)

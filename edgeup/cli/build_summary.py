@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from edgeup.cli.summary import facts, target_line
+from edgeup.cli.precision_summary import precision_lines
+from edgeup.cli.summary import facts, shortened, target_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,17 +63,17 @@ def _device_text(report: Mapping[str, Any]) -> str:
 
 
 def _error_line(error: Mapping[str, str]) -> str:
+    reason = shortened(error["reason"])
     if not (error["node"] or error["op"]):
-        return f"{error['stage']}: {error['reason']}"
+        return f"{error['stage']}: {reason}"
     code = f" ({error['code']})" if error["code"] else ""
-    return f"{error['stage']}: {error['op']} {error['node']!r}: {error['reason']}{code}"
+    return f"{error['stage']}: {error['op']} {shortened(error['node'])!r}: {reason}{code}"
 
 
 def _precision_lines(section: Mapping[str, Any]) -> Iterable[Text]:
-    kept = section.get("kept", ())
-    if kept:
-        lines = [f"stays fp32: {entry['op']} {entry['node']}: {entry['reason']}" for entry in kept]
-        yield from _some(lines, "nodes that stay fp32", "")
+    if "form" in section:  # it was lowered here, and not the file's own
+        yield from precision_lines({"precision": section})
+        yield Text()
     if section.get("passed") is False:
         yield Text(
             f"FAILED: in {section['is']} the model is too far from its float32 self",
@@ -107,6 +108,6 @@ def _read_back_lines(read_back: Mapping[str, Any]) -> Iterable[Text]:
 
 def _some(lines: list[str], what: str, style: str) -> Iterable[Text]:
     for line in lines[:_SHOWN]:
-        yield Text(f"  {line}", style=style)
+        yield Text(f"  {shortened(line)}", style=style)
     if len(lines) > _SHOWN:
         yield Text(f"  and {len(lines) - _SHOWN} more {what}: see --format json", style=style)

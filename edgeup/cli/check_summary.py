@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.padding import Padding
 from rich.text import Text
 
-from edgeup.cli.summary import target_line
+from edgeup.cli.summary import shortened, target_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,7 +59,7 @@ def _verdict(report: Mapping[str, Any]) -> Text:
     verdict, style = _in_a_word(report)
     return Text(
         f"{model['path']} on {target_line(report['target'])}: "
-        f"{verdict}; {model['nodes']} nodes{found}",
+        f"{verdict}; {model['nodes']} {'node' if model['nodes'] == 1 else 'nodes'}{found}",
         style=style,
     )
 
@@ -100,7 +100,7 @@ def _finding(verdict: str, group: Sequence[Entry]) -> Iterable[RenderableType]:
 
 
 def _names(group: Sequence[Entry]) -> str:
-    shown = ", ".join(entry["node"] for entry in group[:NAMES_SHOWN])
+    shown = ", ".join(shortened(entry["node"]) for entry in group[:NAMES_SHOWN])
     more = len(group) - NAMES_SHOWN
     count = f"{len(group)} " if len(group) > 1 else ""
     return f"{count}{group[0]['op']} {shown}" + (f" and {more} more" if more > 0 else "")
@@ -115,9 +115,8 @@ def _nvidia(asked: Mapping[str, Any]) -> Iterable[RenderableType]:
     )
     for error in asked["errors"]:
         where = " ".join(part for part in (error["op"], error["node"]) if part)
-        yield Padding(
-            Text(f"{where + ': ' if where else ''}{error['text']}"), (0, 0, 0, 2), expand=False
-        )
+        said = f"{shortened(where) + ': ' if where else ''}{shortened(error['text'])}"
+        yield Padding(Text(said), (0, 0, 0, 2), expand=False)
     if not asked["decides"]:
         told = "another version's than the target's: it does not decide"
         yield Padding(Text(told, style="dim"), (0, 0, 0, 2), expand=False)

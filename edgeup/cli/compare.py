@@ -44,9 +44,14 @@ def compare(
         typer.Option(
             "--shape",
             "--shapes",
-            help="NCHW, 1x3x224x224 or image:1x3x224x224.",
+            metavar="SHAPES",
+            help="NCHW, 1x3x224x224 or image:1x3x224x224; several with commas between them.",
             show_default="the model's",
         ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="fp32, fp16, or both: fp32,fp16.", show_default="fp32"),
     ] = None,
     target: TargetOption = DEFAULT_TARGET,
     output: Annotated[
@@ -56,7 +61,7 @@ def compare(
             "-o",
             parser=given_path,
             metavar="DIR",
-            help="Where compare.json and compare.png go.",
+            help="Where compare.json, compare.html and compare.png go.",
             show_default="the model's name and -decoders",
         ),
     ] = None,
@@ -73,22 +78,27 @@ def compare(
         from functools import partial
 
         from edgeup.cli.compare_summary import compare_summary
+        from edgeup.cli.compare_variants import choose_precisions, split, variants
         from edgeup.cli.named import NamedModel, named_subject
         from edgeup.cli.progress import progress
         from edgeup.files import check_folder, write_all
+        from edgeup.html.files import html_of
         from edgeup.models.networks import find_network
         from edgeup.pipeline.compare import CompareRequest, compare_subjects
         from edgeup.pipeline.compare_plot import draw, require_matplotlib
+        from edgeup.pipeline.precision import check_precision
         from edgeup.report import command_line, to_bytes
         from edgeup.targets import find_target
 
         names = choose_decoders(decoder, model, find_network(model).decoders)
+        chosen = variants(names, choose_precisions(precision or ()), split(shape or (), "--shape"))
         named = {
-            name: NamedModel(model, encoder=encoder, decoder=name, skip=skip, seed=seed)
-            for name in names
+            name: NamedModel(model, encoder=encoder, decoder=one.decoder, skip=skip, seed=seed)
+            for name, one in chosen.items()
         }
-        for one in named.values():
-            _check_combination(one)
+        for name, one in chosen.items():
+            _check_combination(named[name])
+            check_precision(one.precision, find_target(target))
         request = CompareRequest(
             network=model,
             command=command_line(sys.argv[1:]),
@@ -96,6 +106,7 @@ def compare(
             threads=threads,
             seed=seed,
             duration_s=duration,
+            precisions={name: one.precision for name, one in chosen.items()},
         )
         folder = output or Path(f"{model}-decoders")
         check_folder(folder)
@@ -103,15 +114,26 @@ def compare(
         with progress() as stage:
             report = compare_subjects(
                 {
-                    name: partial(named_subject, one, option or (), shape or ())
-                    for name, one in named.items()
+                    name: partial(
+                        named_subject,
+                        named[name],
+                        option or (),
+                        () if one.shape is None else (one.shape,),
+                    )
+                    for name, one in chosen.items()
                 },
                 request,
                 stage,
             )
             stage("drawing")
             picture = draw(report)
-        write_all({folder / "compare.png": picture, folder / "compare.json": to_bytes(report)})
+        write_all(
+            {
+                folder / "compare.png": picture,
+                folder / "compare.json": to_bytes(report),
+                folder / "compare.html": html_of(report),
+            }
+        )
         if answer.style is Format.JSON:
             answer.json(report)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Rendera
     """A row per decoder, then where it was measured and whether all computed the same."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for heading in _COLUMNS:
-        table.add_column(heading, justify="left" if heading == "decoder" else "right", no_wrap=True)
+        first = heading == "decoder"
+        # A name may have a precision and a shape behind it, which then go to a line of their own.
+        table.add_column(heading, justify="left" if first else "right", no_wrap=not first)
     for entry in report["models"]:
         table.add_row(*_cells(entry))
     yield table
@@ -37,7 +39,7 @@ def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Rendera
     yield from _verdicts(report["models"])
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
-    yield Text(f"\nwrote {folder / 'compare.json'} and {folder / 'compare.png'}")
+    yield Text(f"\nwrote compare.json, compare.html and compare.png in {folder}")
 
 
 def _cells(entry: Mapping[str, Any]) -> Iterable[str]:
@@ -53,12 +55,12 @@ def _cells(entry: Mapping[str, Any]) -> Iterable[str]:
     yield f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
-def _verdicts(models: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
-    outputs = [(entry["name"], output) for entry in models for output in entry["parity"]]
-    failed = [name for name, output in outputs if not output["passed"]]
+def _verdicts(models: Sequence[Mapping[str, Any]]) -> Iterable[Text]:
+    failed = [entry["name"] for entry in models if not entry["passed"]]
     if failed:
         yield Text(f"parity with PyTorch FAILED: {', '.join(failed)}", style="bold red")
         return
+    outputs = [(entry["name"], output) for entry in models for output in entry["parity"]]
     name, worst = max(outputs, key=lambda pair: pair[1]["needed"]["atol_of_peak"])
     yield Text(
         f"parity with PyTorch: all passed; {name} needed most, "

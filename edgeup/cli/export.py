@@ -10,6 +10,7 @@ import typer
 from edgeup.cli.options import (
     DEFAULT_TARGET,
     EncoderOption,
+    FailOnOption,
     SeedOption,
     SettingOption,
     SkipOption,
@@ -25,7 +26,7 @@ from edgeup.cli.precision_option import (
     Precision,
     PrecisionOption,
 )
-from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
+from edgeup.cli.verb import Answer, Format, FormatOption, complain, run_verb
 from edgeup.errors import EdgeupError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def export(
             "-o",
             parser=given_path,
             metavar="DIR",
-            help="Where model.onnx and report.json go.",
+            help="Where model.onnx, report.json and report.html go.",
             show_default="the model's name",
         ),
     ] = None,
@@ -94,6 +95,7 @@ def export(
     tune: TuneOption = False,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
+    fail_on: FailOnOption = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Export a PyTorch network to ONNX for a target; check parity and latency; report."""
@@ -104,6 +106,7 @@ def export(
         from edgeup.cli.progress import progress
         from edgeup.cli.summary import export_summary
         from edgeup.files import check_folder, write_all
+        from edgeup.html.files import html_of
         from edgeup.pipeline.export import (
             ExportRequest,
             export_subject,
@@ -111,6 +114,7 @@ def export(
             time_proven,
         )
         from edgeup.pipeline.forms import Forms
+        from edgeup.pipeline.gates import EXPORTED, check_judgeable, gated, parse_conditions
         from edgeup.pipeline.precision import check_precision
         from edgeup.pipeline.subject import Dynamic
         from edgeup.pipeline.tuning import check_tunable
@@ -128,6 +132,8 @@ def export(
             precision=precision.value,
             io_precision=io_precision.asked,
         )
+        conditions = parse_conditions(fail_on or ())
+        check_judgeable(conditions, EXPORTED, "export")
         check_precision(request.precision, request.target, request.io_precision)
         if tune:
             check_tunable(request.target.name, request.target.backend)
@@ -151,16 +157,20 @@ def export(
             proven = export_subject(subject, request, stage)
             latency = time_proven(proven, stage)
         report = compose(**report_sections(proven, "model.onnx"), latency=latency)
+        report |= gated(report, conditions)
         write_all(
             {
                 folder / "model.onnx": proven.exported.content,
                 folder / "report.json": to_bytes(report),
+                folder / "report.html": html_of(report),
             }
         )
         if answer.style is Format.JSON:
             answer.json(report)
         else:
             answer.show(*export_summary(report, folder))
+        for line in report.get("gates", {}).get("failures", ()):
+            complain(f"failed: {line}")
         return bool(report["passed"])
 
     return run_verb(style, body)

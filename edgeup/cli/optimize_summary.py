@@ -53,7 +53,8 @@ def optimize_summary(report: Mapping[str, Any], output: Path) -> Iterable[Render
         yield Text(f"note: {notice}", style="yellow")
     data = report["onnx"].get("data")
     beside = f", {output.with_name(data['path'])}" if data else ""
-    yield Text(f"\nwrote {output}{beside} and {output.with_suffix('.json')}")
+    reports = f"{output.with_suffix('.json')} and {output.with_suffix('.html').name}"
+    yield Text(f"\nwrote {output}{beside}, {reports}")
 
 
 def _gain(gain: Mapping[str, Any]) -> Text:

@@ -55,3 +55,11 @@ TuneOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(min=0, max=2**63 - 1, help="Of random weights and test inputs.")
 ]
+FailOnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="CONDITIONS",
+        help="Exit status 1 where one holds: 'parity,latency>12ms,p99>20ms,size>25MB'.",
+    ),
+]

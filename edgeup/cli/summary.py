@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 AS_WRITTEN = "as written"
 
+_LONGEST = 400
+"""Characters of a name or of another program's message; the report holds all of it."""
+
+
+def shortened(text: str) -> str:
+    """Five lines of it at most: a node's name may be of any length."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-50:]}"
+
 
 def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[RenderableType]:
     """The report of `edgeup export`: network, file, parity, latency, notices."""
@@ -41,7 +49,8 @@ def export_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Renderab
         yield Text()
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
-    yield Text(f"\nwrote {folder / 'model.onnx'} and {folder / 'report.json'}")
+    names = ("model.onnx", "report.json", "report.html")
+    yield Text(f"\nwrote {', '.join(names)} in {folder}")
 
 
 def rewrite_lines(report: Mapping[str, Any]) -> Iterable[RenderableType]:

@@ -183,7 +183,11 @@ def verify(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", parser=given_path, metavar="JSON", help="Write the report here."
+            "--output",
+            "-o",
+            parser=given_path,
+            metavar="JSON",
+            help="Write the report here, and its page beside it (.html).",
         ),
     ] = None,
     style: FormatOption = Format.TEXT,
@@ -198,6 +202,7 @@ def verify(
         from edgeup.cli.verify_parse import parse_kinds, parse_side, parse_tolerances
         from edgeup.cli.verify_summary import verify_summary
         from edgeup.files import write_all
+        from edgeup.html.files import html_of, page_beside
         from edgeup.pipeline.verify import VerifyRequest
         from edgeup.pipeline.verify_inputs import InputRequest
         from edgeup.pipeline.verify_whole import verify_whole
@@ -239,7 +244,8 @@ def verify(
             bisect_bytes=parse_size(bisect_memory),
             fp32_nodes=find_fp32_nodes,
         )
-        goals = [path for path in (output, find_fp32_nodes) if path is not None]
+        page = None if output is None else page_beside(output)
+        goals = [path for path in (output, page, find_fp32_nodes) if path is not None]
         _check_goals(
             goals, save_outputs, (reference, candidate, ground_truth, *(load_inputs or ()))
         )
@@ -247,7 +253,9 @@ def verify(
             with progress() as stage:
                 done = verify_whole(request, stage, stack)
             report = done.report
-            files = {**done.files, **({} if output is None else {output: to_bytes(report)})}
+            files = dict(done.files)
+            if output is not None and page is not None:
+                files |= {output: to_bytes(report), page: html_of(report)}
             write_all(files)
         if answer.style is Format.JSON:
             answer.json(report)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
+from edgeup.files import refuse_overwriting
 from edgeup.pipeline.build_commands import board_commands
 from edgeup.pipeline.build_model import asked_of
 from edgeup.pipeline.build_place import CannotBuildError, Place, find_place, finders
@@ -19,6 +20,7 @@ from edgeup.pipeline.build_wish import (
     check_wish,
     load_named,
     prepare,
+    with_dla_typing,
     with_workspace,
 )
 from edgeup.runtime.engine.request import Built
@@ -42,13 +44,19 @@ def build_file(path: Path, output: Path, wish: BuildWish, stage: Stage) -> Build
 
     Raises:
         NotHereError: this machine cannot build for the target; it holds the commands that do.
-        EdgeupError: the file cannot be read, or an option makes no sense for the target.
+        EdgeupError: the file cannot be read or would be overwritten, or an option makes no sense
+            for the target.
     """
+    from edgeup.export.load import external_files
     from edgeup.export.serialize import to_bytes
+    from edgeup.runtime.engine.sidecar import sidecar_path
 
     check_wish(wish)
+    wish = with_dla_typing(wish)
     stage(f"reading {path.name}")
     model = load_named(path)
+    goals = [output, sidecar_path(output), *filter(None, [wish.timing_cache])]
+    refuse_overwriting(goals, {path, *external_files(model)})
     try:
         place = find_place(wish.target, wish.using, finders())
     except CannotBuildError as error:
@@ -73,7 +81,7 @@ def dry_run(path: Path, output: Path, wish: BuildWish) -> tuple[str, ...]:
         EdgeupError: as `build_file`; TensorRT for RTX has no trtexec.
     """
     check_wish(wish)
-    return board_commands(path, load_named(path), output, wish)
+    return board_commands(path, load_named(path), output, with_dla_typing(wish))
 
 
 def _build(
@@ -104,7 +112,10 @@ def _build(
 
     if cache is None or before is None:
         return built
-    note = store_timings(cache, before, built.timings, merge)
+    try:
+        note = store_timings(cache, before, built.timings, merge)
+    except EdgeupError as error:  # minutes of work are no less worth for it
+        note = f"the timing cache was not kept: {error}"
     return replace(built, notes=(*built.notes, note)) if note else built
 
 

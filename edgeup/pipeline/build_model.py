@@ -182,15 +182,14 @@ def shape_ranges(
     low, middle, high = given
     ranges = []
     for name, spec in inputs.items():
+        if spec.is_static:
+            continue  # a shape that was given for it is its own
         centre = middle.get(name) or (low.get(name) if low.get(name) == high.get(name) else None)
         if centre is None:
-            if spec.is_static and name not in low and name not in high:
-                continue
             raise EdgeupError(_missing(spec))
         bounds = ShapeRange(name, low.get(name, centre), centre, high.get(name, centre))
         _check_range(bounds)
-        if not spec.is_static:
-            ranges.append(bounds)
+        ranges.append(bounds)
     return tuple(ranges)
 
 
@@ -202,7 +201,10 @@ def _by_name(
         name = spec.name or (next(iter(inputs)) if len(inputs) == 1 else "")
         if name not in inputs:
             if not name:
-                raise EdgeupError(f"{option} {spec}: of which input? There are {', '.join(inputs)}")
+                shape_text = str(spec).removeprefix(":")
+                raise EdgeupError(
+                    f"{option} {shape_text}: of which input? There are {', '.join(inputs)}"
+                )
             raise unknown("input", name, inputs)
         if name in found:
             raise EdgeupError(f"{option} names input {name} twice; leave one out")
@@ -211,7 +213,8 @@ def _by_name(
             isinstance(want, str) or want == got for want, got in zip(wanted, shape, strict=True)
         )
         if not fits:
-            raise EdgeupError(f"{option} {spec} does not fit the model's input {inputs[name]}")
+            given = TensorSpec(name, shape)
+            raise EdgeupError(f"{option} {given} does not fit the model's input {inputs[name]}")
         found[name] = shape
     return found
 

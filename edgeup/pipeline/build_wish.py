@@ -28,8 +28,8 @@ class BuildWish:
     """What was asked on the command line.
 
     ``options`` holds what the builder takes as it was given; types, precision, shapes and the
-    default workspace are filled in here. ``precision`` None builds the file as it is. ``command``
-    is for the report.
+    default workspace are filled in here. ``precision`` None builds the file as it is.
+    ``keep_list`` is the file that ``keep_fp32`` was read from. ``command`` is for the report.
     """
 
     target: Target
@@ -37,6 +37,7 @@ class BuildWish:
     precision: str | None = None
     io_precision: Io = "fp32"
     keep_fp32: frozenset[str] = frozenset()
+    keep_list: Path | None = None
     least: tuple[TensorSpec, ...] = ()
     usual: tuple[TensorSpec, ...] = ()
     most: tuple[TensorSpec, ...] = ()
@@ -69,9 +70,7 @@ def check_wish(wish: BuildWish) -> None:
             f"there is no engine to build for {target.name}: it runs ONNX Runtime; name a Jetson, "
             f"a JetPack, a TensorRT or rtx with --target"
         )
-    check_precision(wish.precision or "fp32", target, wish.io_precision)
-    if wish.keep_fp32 and wish.precision in (None, "fp32"):
-        raise EdgeupError("--keep-fp32 says what stays fp32 in another --precision; give that, too")
+    check_precision(wish.precision or "fp32", target, wish.io_precision, wish.keep_fp32)
     if options.compute_capabilities and not rtx:
         raise EdgeupError(
             f"--compute-capability is of TensorRT for RTX alone (--target rtx); for {target.name} "
@@ -90,6 +89,18 @@ def check_wish(wish: BuildWish) -> None:
         raise EdgeupError(f"{target.name} has no DLA to use; leave --use-dla-core out")
     if target.dla is not None and options.dla_core >= target.dla.cores:
         raise EdgeupError(f"{target.name} has {target.dla.cores} DLA cores, counted from 0")
+
+
+def with_dla_typing(wish: BuildWish) -> BuildWish:
+    """The wish; for a DLA before TensorRT 11, under weak typing.
+
+    There a DLA goes by flags: for one, trtexec of 10.0 to 10.7 sets FP16 and
+    PREFER_PRECISION_CONSTRAINTS by itself (samples/common/sampleEngines.cpp), which a strongly
+    typed network forbids. Strongly typed networks for DLAs came with 11.4 (its documentation).
+    """
+    if wish.options.dla_core is None or wish.target.strongly_typed_only:
+        return wish
+    return replace(wish, target=replace(wish.target, typing="weak"))
 
 
 def load_named(path: Path) -> ir.Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from edgeup.pipeline.export import ExportRequest, export_subject, report_section
 from edgeup.pipeline.sections import tensor_section
 from edgeup.pipeline.subject import Subject, example_arrays
 from edgeup.pipeline.verified import Stage
-from edgeup.spec import TensorSpec
+from edgeup.spec import Feeds, TensorSpec
 from edgeup.targets import Target
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class CompareRequest:
         threads: of each run; None for all cores.
         seed: of random weights and test inputs.
         duration_s: how long to measure, per model.
+        precisions: by the model's name in the report; float32 where there is none.
     """
 
     network: str
@@ -46,6 +47,7 @@ class CompareRequest:
     threads: int | None = None
     seed: int = 0
     duration_s: float = 3.0
+    precisions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def compare_subjects(
     One PyTorch module lives at a time; the ONNX files stay in memory until they are timed.
 
     Args:
-        makers: what builds each network, by the name that it has in the report. All take the
-            same inputs; ratios are to the first.
+        makers: what builds each network, by the name that it has in the report. Ratios are to
+            the first.
         request: how.
         stage: is told what begins.
 
@@ -80,7 +82,7 @@ def compare_subjects(
         left = _minutes_left(time.perf_counter() - began, len(proven), len(makers), request)
         tell = _within(stage, f"{name}, {len(proven) + 1} of {len(makers)}{left}")
         tell("building the network")
-        proven[name] = _prove(make(), request, tell)
+        proven[name] = _prove(make(), request, request.precisions.get(name, "fp32"), tell)
         _check_memory(proven, len(makers))
     exported = time.perf_counter()
     times = _time(proven, request, stage)
@@ -92,8 +94,10 @@ def _within(stage: Stage, where: str) -> Stage:
     return lambda words: stage(f"{where}: {words}")
 
 
-def _prove(subject: Subject, request: CompareRequest, stage: Stage) -> _Proven:
-    export = ExportRequest(request.target, threads=request.threads, seed=request.seed)
+def _prove(subject: Subject, request: CompareRequest, precision: str, stage: Stage) -> _Proven:
+    export = ExportRequest(
+        request.target, threads=request.threads, seed=request.seed, precision=precision
+    )
     proven = export_subject(subject, export, stage)
     sections = report_sections(proven, "")
     onnx = {key: value for key, value in sections["onnx"].items() if key != "path"}
@@ -101,9 +105,12 @@ def _prove(subject: Subject, request: CompareRequest, stage: Stage) -> _Proven:
         content=proven.exported.content,
         inputs=subject.inputs,
         sections={
+            "precision": precision,
+            "passed": sections.get("passed", all(o["passed"] for o in sections["parity"])),
             "model": sections["model"],
             "onnx": {**onnx, "node_count": sum(onnx["nodes"].values())},
             "rewrites": sections["rewrites"],
+            "stages": sections["stages"],
             "parity": sections["parity"],
         },
         notices=tuple(sections["notices"]),
@@ -155,20 +162,22 @@ def _budget(count: int, request: CompareRequest) -> Budget:
 
 
 def _time(proven: Mapping[str, _Proven], request: CompareRequest, stage: Stage) -> dict[str, Times]:
-    from edgeup.runtime.latency import measure_onnx
+    from edgeup.runtime.latency import measure_fed
 
     def show(progress: Progress) -> None:
         stage(f"timing {len(proven)} models in turn: {progress.stage}, {progress.done:.0%}")
 
-    inputs = next(iter(proven.values())).inputs
-    arrays = example_arrays(inputs, request.seed)
-    return measure_onnx(
-        {name: one.content for name, one in proven.items()},
-        {spec.name: array for spec, array in zip(inputs, arrays, strict=True)},
+    return measure_fed(
+        {name: (one.content, _feeds(one, request.seed)) for name, one in proven.items()},
         threads=request.threads,
         budget=_budget(len(proven), request),
         progress=show,
     )
+
+
+def _feeds(one: _Proven, seed: int) -> Feeds:
+    arrays = example_arrays(one.inputs, seed)
+    return {spec.name: array for spec, array in zip(one.inputs, arrays, strict=True)}
 
 
 def _report(
@@ -189,7 +198,7 @@ def _report(
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": request.command,
-        "passed": all(output["passed"] for entry in entries for output in entry["parity"]),
+        "passed": all(entry["passed"] for entry in entries),
         "network": request.network,
         "inputs": [tensor_section(spec) for spec in proven[first].inputs],
         "reference": first,

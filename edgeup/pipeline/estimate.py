@@ -42,26 +42,18 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
             cannot be read, or a shape in it is open.
     """
     from edgeup.export.load import freeze_shapes, input_specs, load_model
-    from edgeup.export.roofline.layers import layers_of
-    from edgeup.export.roofline.speed import calibration, packaged_efficiency
+    from edgeup.export.roofline.speed import calibration
     from edgeup.export.shapes import infer_shapes
-    from edgeup.pipeline.estimate_notices import estimate_notices
     from edgeup.pipeline.sections import tensor_section
     from edgeup.runtime.environment import environment
 
-    board, mode = choose_mode(request.target, request.power_mode)
+    choose_mode(request.target, request.power_mode)  # refuses before the file is read
     model = load_model(path)
     freeze_shapes(model, request.shapes)
     specs = input_specs(model)
     _refuse_open(specs)
     infer_shapes(model)
-    place = place_of(board, mode, request.precision or _precision_of(model))
-    efficiency = packaged_efficiency()
-    layers = layers_of(model, place.precision)
-    if not layers:
-        raise EdgeupError(f"{path} computes nothing from its inputs: there is no layer to estimate")
-    rows = layer_rows(layers, place.gpu, efficiency)
-    costly = sorted(range(len(rows)), key=lambda i: -rows[i]["estimate_us"])[:COSTLIEST]
+    sections = estimate_sections(model, request.target, request.precision, request.power_mode)
     return {
         "kind": "estimate",
         "schema_version": SCHEMA_VERSION,
@@ -73,15 +65,47 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
             "inputs": [tensor_section(spec) for spec in specs],
         },
         "target": request.target.to_json(),
-        "gpu": _gpu_section(place, efficiency),
-        "total": _total(rows),
-        "costliest": costly,
-        "layers": rows,
+        **sections,
         "calibration": {
             key: value for key, value in calibration().items() if not key.startswith("_")
         },
-        "notices": list(estimate_notices(place, {layer.work.kind for layer in layers})),
         "environment": environment(),
+    }
+
+
+def estimate_sections(
+    model: ir.Model, target: Target, precision: str | None = None, power_mode: str | None = None
+) -> dict[str, Any]:
+    """The parts of an estimate that are about the graph: GPU, total, layers, notices.
+
+    Args:
+        model: its shapes are inferred already; not changed.
+        target: names the board.
+        precision: None is the precision of the graph's weights.
+        power_mode: None is the board's own.
+
+    Raises:
+        EdgeupError: see `estimate_file`.
+    """
+    from edgeup.export.roofline.layers import layers_of
+    from edgeup.export.roofline.speed import packaged_efficiency
+    from edgeup.pipeline.estimate_notices import estimate_notices
+
+    board, mode = choose_mode(target, power_mode)
+    place = place_of(board, mode, precision or _precision_of(model))
+    efficiency = packaged_efficiency()
+    layers = layers_of(model, place.precision)
+    if not layers:
+        raise EdgeupError(
+            "the model computes nothing from its inputs: there is no layer to estimate"
+        )
+    rows = layer_rows(layers, place.gpu, efficiency)
+    return {
+        "gpu": _gpu_section(place, efficiency),
+        "total": _total(rows),
+        "costliest": sorted(range(len(rows)), key=lambda i: -rows[i]["estimate_us"])[:COSTLIEST],
+        "layers": rows,
+        "notices": list(estimate_notices(place, {layer.work.kind for layer in layers})),
     }
 
 

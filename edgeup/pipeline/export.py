@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from edgeup.pipeline.acceptance import acceptance_notices, acceptance_section
+from edgeup.pipeline.forms import Forms, optimize_with
+from edgeup.pipeline.graph_sections import graph_sections, worst_case_section
 from edgeup.pipeline.sections import onnx_section, tensor_section
 from edgeup.pipeline.stored import metadata_of
 from edgeup.pipeline.subject import Dynamic, Subject, example_arrays, open_dimensions
-from edgeup.pipeline.verified import Stage, aim_at, optimize_verified, site_sections
+from edgeup.pipeline.verified import Stage, aim_at, site_sections
 from edgeup.spec import Feeds, Outputs, TensorSpec
 from edgeup.targets import Target
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from edgeup.export.optimize import Optimized
     from edgeup.export.serialize import FileFacts
     from edgeup.export.to_onnx import Exported
-    from edgeup.runtime.latency import Latency
+    from edgeup.pipeline.precision import Io, LoweredModel
     from edgeup.runtime.parity import OutputParity
 
 
@@ -32,17 +35,24 @@ class ExportRequest:
     dynamic: Dynamic = field(default_factory=Dynamic)
     threads: int | None = None
     seed: int = 0
+    forms: Forms = field(default_factory=Forms)
+    precision: str = "fp32"
+    io_precision: Io = "fp32"
 
 
 @dataclass(frozen=True)
 class ProvenModel:
-    """An exported model that was compared with PyTorch; nothing is written yet."""
+    """An exported model that was compared with PyTorch; nothing is written yet.
+
+    ``parity`` is of the float32 graph; ``lowered`` is what was made of it, where that was asked.
+    """
 
     subject: Subject
     request: ExportRequest
     exported: Written
     parity: tuple[OutputParity, ...]
     stages_s: dict[str, float]
+    lowered: LoweredModel | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Written:
     facts: FileFacts
     optimized: Optimized
     notices: tuple[str, ...]
+    tuning: dict[str, Any] | None = None
 
 
 def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> ProvenModel:
@@ -88,58 +99,80 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
             metadata=metadata_of(subject),
         )
     with timed("rewrite", f"rewriting for {request.target.name}"):
-        written = _rewritten(exported, request.target, opset)
+        written = _rewritten(exported, request, opset, stage, verify=False)
     sizes = (subject.inputs, opened.other_size)
     with timed("parity", "comparing ONNX Runtime with PyTorch"):
         parity = compare_with_pytorch(subject, written, sizes, request.seed)
     if not all(output.passed for output in parity) and written.optimized.rewritten:
         with timed("rollback", "looking for the rewrite that is not equal"):
-            written = _taken_back(exported, request, opset)
+            written = _rewritten(exported, request, opset, stage, verify=True)
             parity = compare_with_pytorch(subject, written, sizes, request.seed)
-    return ProvenModel(subject, request, written, parity, stages_s)
+    proven = ProvenModel(subject, request, written, parity, stages_s)
+    if request.precision == "fp32":
+        return proven
+    with timed("precision", f"converting to {request.precision}"):
+        return _lowered(proven, stage)
+
+
+def _lowered(proven: ProvenModel, stage: Stage) -> ProvenModel:
+    """In the precision that was asked for, compared with the float32 graph."""
+    from edgeup.export.to_onnx import finish
+    from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+    from edgeup.runtime.inputs import test_inputs
+
+    request, written = proven.request, proven.exported
+    asked = PrecisionRequest(request.precision, request.target, request.io_precision)
+    cases = list(test_inputs(proven.subject.inputs, request.seed))
+    lowered = lower_precision(written.optimized.model, asked, cases, stage)
+    content, facts = finish(lowered.model)
+    notices = (*written.notices, *lowered.notices)
+    written = replace(written, content=content, facts=facts, notices=notices)
+    return replace(proven, exported=written, lowered=lowered)
 
 
 def report_sections(proven: ProvenModel, file_name: str) -> dict[str, Any]:
     """The sections of a report that are about the model; ``file_name`` lies beside it."""
-    written = proven.exported
+    written, lowered = proven.exported, proven.lowered
+    sites = site_sections(written.optimized)
+    precision = None if lowered is None else proven.request.precision
+    target = proven.request.target
+    model = written.optimized.model if lowered is None else lowered.model
+    acceptance = acceptance_section(model, target)
     return {
         "model": _model_section(proven.subject),
         "onnx": onnx_section(written.content, written.facts, file_name),
         "parity": [output.to_json() for output in proven.parity],
-        "target": proven.request.target.to_json(),
-        "notices": [*proven.subject.notices, *written.notices],
+        "target": target.to_json(),
+        "acceptance": acceptance,
+        "notices": [
+            *proven.subject.notices,
+            *written.notices,
+            *acceptance_notices(acceptance, target),
+        ],
         "stages_s": proven.stages_s,
-        **site_sections(written.optimized),
+        **sites,
+        **graph_sections(written.content, target, precision, sites["rewrites"]),
+        "worst_case": worst_case_section(proven.parity if lowered is None else lowered.parity),
+        **({} if written.tuning is None else {"tuning": written.tuning}),
+        **({} if lowered is None else lowered.entries(proven.parity)),
     }
 
 
-def _rewritten(exported: Exported, target: Target, opset: int) -> Written:
-    from edgeup.export.optimize import optimize
-    from edgeup.export.passes.choose import static_choice
-    from edgeup.export.passes.estimate import efficiency_for
-    from edgeup.export.to_onnx import finish
-
-    aim = aim_at(target, opset)
-    optimized = optimize(exported.model, aim, static_choice(efficiency_for(aim)))
-    if not optimized.rewritten:
-        return Written(exported.content, exported.facts, optimized, exported.notices)
-    content, facts = finish(optimized.model)
-    return Written(content, facts, optimized, exported.notices)
-
-
-def _taken_back(exported: Exported, request: ExportRequest, opset: int) -> Written:
-    """Without the sites that change the values of the exported graph."""
-    from edgeup.export.passes.choose import static_choice
-    from edgeup.export.passes.estimate import efficiency_for
+def _rewritten(
+    exported: Exported, request: ExportRequest, opset: int, stage: Stage, *, verify: bool
+) -> Written:
+    """Through the passes; verified, without the sites that change the exported graph's values."""
     from edgeup.export.to_onnx import finish
 
     aim = aim_at(request.target, opset)
-    verified = optimize_verified(
-        exported.model, aim, static_choice(efficiency_for(aim)), seed=request.seed
+    verified, tuning = optimize_with(
+        request.forms, exported.model, aim, seed=request.seed, verify=verify, stage=stage
     )
-    content, facts = finish(verified.optimized.model)
     notices = (*exported.notices, *verified.notices)
-    return Written(content, facts, verified.optimized, notices)
+    content, facts = exported.content, exported.facts
+    if verified.optimized.rewritten:
+        content, facts = finish(verified.optimized.model)
+    return Written(content, facts, verified.optimized, notices, tuning)
 
 
 def compare_with_pytorch(
@@ -175,11 +208,13 @@ def compare_with_pytorch(
         return tuple(parity)
 
 
-def time_proven(proven: ProvenModel, stage: Stage) -> Latency:
-    """The model's latency with ONNX Runtime on this CPU; notes the stage's wall time."""
+def time_proven(proven: ProvenModel, stage: Stage) -> dict[str, Any]:
+    """The report's ``latency``, with ONNX Runtime on this CPU; notes the stage's wall time."""
     from edgeup.runtime.latency import time_onnx
     from edgeup.runtime.timer import Budget
 
+    if proven.lowered is not None and proven.lowered.not_timed:
+        return {"not_measured": proven.lowered.not_timed}
     stage("timing ONNX Runtime on this CPU")
     began = time.perf_counter()
     inputs, request = proven.subject.inputs, proven.request
@@ -189,7 +224,7 @@ def time_proven(proven: ProvenModel, stage: Stage) -> Latency:
     budget = Budget(warmup_limit_s=0.5, duration_s=1.0, min_rounds=10)
     latency = time_onnx(proven.exported.content, feeds, threads=request.threads, budget=budget)
     proven.stages_s["latency"] = round(time.perf_counter() - began, 3)
-    return latency
+    return latency.to_json()
 
 
 def _model_section(subject: Subject) -> dict[str, Any]:

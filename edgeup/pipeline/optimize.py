@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
+from edgeup.files import refuse_overwriting
+from edgeup.pipeline.acceptance import acceptance_notices, acceptance_section
 from edgeup.pipeline.forms import Forms, optimize_with
+from edgeup.pipeline.graph_sections import graph_sections, worst_case_section
 from edgeup.pipeline.sections import onnx_section, tensor_section
 from edgeup.pipeline.verified import Stage, aim_at, cases_for, site_sections
 from edgeup.spec import TensorSpec
@@ -34,6 +37,7 @@ class FileRequest:
     forms: Forms = field(default_factory=Forms)
     precision: str = "fp32"
     io_precision: Io = "fp32"
+    keep_fp32: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
     stage(f"reading {path.name}")
     model = load_model(path)
     data_name = f"{request.output.name}.data"
-    _refuse_overwriting(request.output, {path.resolve(), *external_files(model)})
+    _refuse_overwriting(request.output, {path, *external_files(model)})
     freeze_shapes(model, request.shapes)
     notices: list[str] = [] if request.verify else ["not verified: --no-verify was given"]
     start, early = to_opset_of(request.target, model, notices.append)
@@ -74,6 +78,10 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
     lowered = _lowered(verified.optimized.model, request, stage)
     written = verified.optimized.model if lowered is None else lowered.model
     packed, facts = finish_files(written, data_name)
+    acceptance = acceptance_section(written, request.target)
+    notices += acceptance_notices(acceptance, request.target)
+    sites = site_sections(replace(verified.optimized, sites=(*early, *verified.optimized.sites)))
+    precision = None if lowered is None else request.precision
     stage("timing against the original")
     sections = {
         "model": _model_section(model, path),
@@ -91,7 +99,10 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
         "notices": [*notices, *verified.notices, *(() if lowered is None else lowered.notices)],
         "stages_s": {},
         "passed": verified.passed,
-        **site_sections(replace(verified.optimized, sites=(*early, *verified.optimized.sites))),
+        "acceptance": acceptance,
+        **sites,
+        **graph_sections(packed.content, request.target, precision, sites["rewrites"]),
+        "worst_case": worst_case_section(verified.parity if lowered is None else lowered.parity),
     }
     if tuning is not None:
         sections["tuning"] = tuning
@@ -108,17 +119,15 @@ def _lowered(model: ir.Model, request: FileRequest, stage: Stage) -> LoweredMode
     if request.precision == "fp32":
         return None
     cases = list(cases_for(model, request.seed)) if request.verify else None
-    asked = PrecisionRequest(request.precision, request.target, request.io_precision)
+    asked = PrecisionRequest(
+        request.precision, request.target, request.io_precision, request.keep_fp32
+    )
     return lower_precision(model, asked, cases, stage)
 
 
 def _refuse_overwriting(output: Path, read: set[Path]) -> None:
-    for goal in (output, output.with_suffix(".json"), output.with_name(f"{output.name}.data")):
-        if goal.resolve() in read:
-            raise EdgeupError(
-                f"-o {output} would overwrite {goal}, which the model is read from; name another "
-                f"file to write"
-            )
+    suffixed = (output.with_suffix(suffix) for suffix in (".json", ".html"))
+    refuse_overwriting((output, *suffixed, output.with_name(f"{output.name}.data")), read)
 
 
 def to_opset_of(

@@ -90,7 +90,9 @@ class LoweredModel:
         }
 
 
-def check_precision(precision: str, target: Target, io: Io = "fp32") -> None:
+def check_precision(
+    precision: str, target: Target, io: Io = "fp32", keep_fp32: frozenset[str] = frozenset()
+) -> None:
     """Refuse what cannot be done before any work.
 
     Raises:
@@ -99,6 +101,10 @@ def check_precision(precision: str, target: Target, io: Io = "fp32") -> None:
     if precision == "fp32":
         if io != "fp32":
             raise EdgeupError("--io-precision same follows --precision fp16 or bf16; give one")
+        if keep_fp32:
+            raise EdgeupError(
+                "--keep-fp32 says what stays fp32 in another --precision; give that, too"
+            )
         return
     if target.backend == "onnxruntime" and precision == "fp16":
         return  # ONNX Runtime's CPU provider runs fp16 graphs, in float32 kernels

@@ -28,6 +28,9 @@ FOLDED = (
 MOST_ELEMENTS = 1024
 """A larger tensor is no shape, and no attribute in disguise."""
 
+DEEPEST = 100
+"""Sizes take a dozen steps to compute; a longer chain is something else, and ends the stack."""
+
 
 def is_weights(value: ir.Value | None) -> bool:
     """Whether a value is an initializer that cannot be fed, or a Constant: no computation."""
@@ -42,25 +45,39 @@ def note_known_numbers(model: ir.Model) -> None:
     import onnx_ir as ir
 
     for node in model.graph.all_nodes():
-        for value, numbers in zip(node.outputs, _evaluated(node), strict=False):
+        for value, numbers in zip(node.outputs, numbers_given_by(node), strict=False):
             if numbers.size <= MOST_ELEMENTS and value.const_value is None:
                 value.const_value = ir.tensor(np.ascontiguousarray(numbers))
 
 
 def known_numbers(value: ir.Value | None) -> Array | None:
     """A value's numbers, where they follow from constants and fixed shapes; nothing is noted."""
-    numbers = constant(value)
-    producer = None if value is None or numbers is not None else value.producer()
-    if value is None or producer is None:
-        return numbers
-    results = _evaluated(producer, known_numbers)
-    index = list(producer.outputs).index(value)
-    return results[index] if index < len(results) else None
+    found: dict[ir.Value, Array | None] = {}  # a value that is read twice is computed once
+    depth = 0
+
+    def read(value: ir.Value | None) -> Array | None:
+        nonlocal depth
+        numbers = constant(value)
+        producer = None if value is None or numbers is not None else value.producer()
+        if value is None or producer is None:
+            return numbers
+        if value not in found:
+            if depth == DEEPEST:
+                return None
+            depth += 1
+            results = numbers_given_by(producer, read)
+            depth -= 1
+            index = list(producer.outputs).index(value)
+            found[value] = results[index] if index < len(results) else None
+        return found[value]
+
+    return read(value)
 
 
-def _evaluated(
+def numbers_given_by(
     node: ir.Node, read: Callable[[ir.Value | None], Array | None] = constant
 ) -> tuple[Array, ...]:
+    """A node's outputs, where `read` knows its inputs, or their shapes are all that it measures."""
     if not is_onnx(node, *FOLDED) or _is_large(node):
         return ()
     if node.op_type in ("Shape", "Size"):

@@ -65,7 +65,7 @@ class Builder:
         held = np.ascontiguousarray(np.asarray(array, dtype=dtype))
         held = held.reshape(np.shape(array))  # ascontiguousarray makes scalars one-dimensional
         name = f"{self._prefix}/constant_{next(self._numbers)}"
-        tensor = ir.tensor(held, name=name)
+        tensor = ir.Tensor(held, name=name)  # ir.tensor asks first what else it could be
         value = ir.Value(
             name=name,
             shape=ir.Shape(held.shape),

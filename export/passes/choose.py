@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from edgeup.export.passes.contract import Chosen, Plan
@@ -33,9 +34,10 @@ def static_choice(efficiency: Estimate) -> Choose:
             return Chosen(None, why)
         known = {form: ms for form, ms in estimates.items() if ms is not None}
         best = min(plan.candidates, key=lambda candidate: known[candidate.form])
-        gain = written / known[best.form]
         if plan.required:
             return Chosen(best, "the target does not take it as written")
+        fastest = known[best.form]
+        gain = written / fastest if fastest else math.inf  # a form of nothing but constants
         if gain >= LEAST_GAIN:
             return Chosen(best, f"estimated {gain:.2f} times faster")
         return Chosen(None, f"best form estimated {gain:.2f} times as fast, wanted {LEAST_GAIN}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeup.export.passes.facts import Array, attribute, constant, input_of, is_onnx, static_shape
+from edgeup.export.passes.index_paths import is_zero
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -65,7 +66,7 @@ def sources_of(value: ir.Value) -> tuple[ir.Value, ...]:
     seen: set[ir.Value] = set()
     while todo:
         at = todo.pop()
-        if at in seen or constant(at) is not None:
+        if at in seen or _is_fixed(at):
             continue
         seen.add(at)
         node = at.producer()
@@ -86,7 +87,7 @@ def on_the_way(value: ir.Value) -> tuple[ir.Value, ...]:
         if node is None or not moves(node) or not _same_graph(node, value):
             continue
         for read in _data_inputs(node):
-            if read not in found and constant(read) is None:
+            if read not in found and not _is_fixed(read):
                 found[read] = None
                 todo.append(read)
     return tuple(found)
@@ -124,11 +125,13 @@ class _NotMoved(Exception):  # noqa: N818 (carries nothing to its one catcher)
 def _labels(value: ir.Value, known: dict[ir.Value, Array], nodes: dict[ir.Node, None]) -> Array:
     if value in known:
         return known[value]
-    held = constant(value)
-    if held is not None:
-        if np.any(held):
+    if _is_fixed(value):
+        shape = static_shape(value)
+        if shape is None or not is_zero(value) or math.prod(shape) > _MOST:
             raise _NotMoved
-        known[value] = np.full(held.shape, ZERO, np.int32)
+        known[value] = np.full(shape, ZERO, np.int32)
+        if (filler := value.producer()) is not None and constant(value) is None:
+            nodes[filler] = None
         return known[value]
     node = value.producer()
     if node is None or not moves(node):
@@ -141,6 +144,14 @@ def _labels(value: ir.Value, known: dict[ir.Value, Array], nodes: dict[ir.Node, 
             raise _NotMoved
         known[output] = result
     return known[value]
+
+
+def _is_fixed(value: ir.Value) -> bool:
+    """Whether no source is in it: a constant, or what fills a constant shape."""
+    node = value.producer()
+    if node is not None and is_onnx(node, "ConstantOfShape"):
+        return constant(node.inputs[0]) is not None
+    return constant(value) is not None
 
 
 def _data_inputs(node: ir.Node) -> list[ir.Value]:
@@ -273,6 +284,13 @@ def _depth_to_space(node: ir.Node, inputs: Labelled) -> list[Array]:
     return [woven.reshape(batch, rest, height * block, width * block)]
 
 
+def _gather(node: ir.Node, inputs: Labelled) -> list[Array]:
+    places = constant(node.inputs[1])
+    if places is None:
+        raise _NotMoved
+    return [np.take(_first(node, inputs), places, int(attribute(node, "axis", 0)))]
+
+
 def _scatter(node: ir.Node, inputs: Labelled) -> list[Array]:
     data, updates = node.inputs[0], node.inputs[2]
     places = constant(node.inputs[1])
@@ -290,6 +308,7 @@ _MOVES: Mapping[str, Callable[[ir.Node, Labelled], list[Array]]] = {
     "DepthToSpace": _depth_to_space,
     "Expand": _expand,
     "Flatten": _reshape,
+    "Gather": _gather,
     "Identity": _same,
     "Pad": _pad,
     "Reshape": _reshape,

@@ -46,7 +46,9 @@ def declare_again(model: ir.Model, declared: Sequence[ir.Shape | None]) -> None:
 def _declared(value: ir.Value, shape: ir.Shape | None) -> ir.Shape | None:
     """The declared shape, unless what is known contradicts it."""
     now = value.shape
-    if shape is None or now is None or len(now) != len(shape):
+    if shape is None:
+        return None
+    if now is None or len(now) != len(shape):
         return now
     fits = (not isinstance(was, int) or was == dim for was, dim in zip(shape, now, strict=True))
     return shape if all(fits) else now

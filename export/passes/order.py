@@ -10,6 +10,7 @@ from edgeup.export.passes.contract import Rule
 from edgeup.export.passes.conv_transpose_forms import ConvTransposeForms
 from edgeup.export.passes.fold_scale import FoldScale
 from edgeup.export.passes.fuse_upsample_conv import FuseUpsampleConv
+from edgeup.export.passes.grid_names import GridNames
 from edgeup.export.passes.hard_sigmoid import HardSigmoid
 from edgeup.export.passes.identity_resize import IdentityResize
 from edgeup.export.passes.interleaved_convs import InterleavedConvolutions
@@ -41,6 +42,8 @@ PASSES: tuple[Rule, ...] = (
     # Before all that looks for a convolution right before or after something: a batch norm or a
     # scale between them hides them from each other.
     FoldScale(),
+    # Before constant-grid: where the name alone is misunderstood, the operator itself can stay.
+    GridNames(),
     # GridSample is no other pass's business.
     ConstantGrid(),
     # After constant-grid, which takes those whose grid is constant and that need more than a cast.
@@ -53,6 +56,8 @@ PASSES: tuple[Rule, ...] = (
     SinkResize(),
     # Again: sinking brings resizes together that operators held apart.
     MergeResizes(),
+    # Again: a batch norm behind a resize has sunk to the convolution before it.
+    FoldScale(),
     # Before split-concat-conv and fuse-upsample-conv: each then sees one convolution, not two that
     # share a map.
     MergeSiblings(),

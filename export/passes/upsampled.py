@@ -4,7 +4,7 @@
    that makes it a repetition (`resampling`).
 2. A grouped ConvTranspose whose kernel has a single 1 per channel: zero-insertion unpooling.
 3. Nodes that only move elements, among zeros or not: Reshape, Pad, Concat with zeros, Expand,
-   ScatterND. They are run on labels (`data_movement`), so every spelling is one case.
+   Gather, ScatterND. They are run on labels (`data_movement`), so every spelling is one case.
 """
 
 from __future__ import annotations

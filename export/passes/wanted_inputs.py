@@ -1,4 +1,4 @@
-"""Inputs that TensorRT wants as initializers, and that the graph computes.
+"""Inputs that TensorRT, or another pass, wants as initializers, and that the graph computes.
 
 ::
 
@@ -7,7 +7,8 @@
     x, low, high -> Clip -> y                              Max(x, low) -> Min(., high) -> y       3
 
 1. What follows from constants and fixed shapes alone is computed here. Scales and sizes of a Resize
-   always, since other passes read them; others where the version wants it.
+   and what says how elements move always, since other passes read them; others where the version
+   wants it.
 2. A bias that is fed, before 8.4 (Conv) and 8.5 (ConvTranspose).
 3. Bounds that are fed, 8.0.
 4. Refused: any other input that is computed from what is fed.
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
 
     from edgeup.export.passes.builder import Builder
 
-_SCALES_OR_SIZES = (1, 2, 3)
+_READ_BY_PASSES: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "ConstantOfShape": ("sizes", (0,)),
+    "Expand": ("sizes", (1,)),
+    "MaxUnpool": ("sizes", (2,)),
+    "Pad": ("pads", (1, 2, 3)),
+    "Reshape": ("sizes", (1,)),
+    "Resize": ("scales", (1, 2, 3)),
+    "Slice": ("bounds", (1, 2, 3, 4)),
+    "Tile": ("repeats", (1,)),
+    "Upsample": ("scales", (1,)),
+}
+"""What each of an operator's inputs says of sizes or movement, and where they stand."""
 
 
 class WantedInputs:
@@ -43,23 +55,23 @@ class WantedInputs:
 
     def check(self, node: ir.Node, aim: Aim) -> Plan | Refusal | None:
         """The rules of the module."""
-        if not aim.is_tensorrt:
-            return None
-        places = wanted_as_constant(node, aim)
-        if is_resize(node):
-            places = {index: "scales" for index in _SCALES_OR_SIZES if _is_computed(node, index)}
+        wanted = wanted_as_constant(node, aim) if aim.is_tensorrt else {}
+        places = {**_read_by_passes(node), **wanted}
         if not places:
             return None
         known = {index: known_numbers(input_of(node, index)) for index in places}
         held = {index: numbers for index, numbers in known.items() if numbers is not None}
-        names = " and ".join(dict.fromkeys(places.values()))
-        if len(held) == len(places):
-            return _plan(node, _WithConstants(node, held), held, f"{names} are computed")
-        if is_resize(node):
+        names = " and ".join(dict.fromkeys(places[index] for index in held))
+        if held and all(index in held for index in wanted):
+            required = bool(wanted) or (aim.is_tensorrt and is_resize(node))
+            return _plan(node, _WithConstants(node, held), held, f"{names} are computed", required)
+        if not wanted:
             return None  # the passes that want to know them say so
+        names = " and ".join(dict.fromkeys(wanted.values()))
         writer = _MovedOut(node)
-        if set(places) <= set(writer.movable):
-            return _plan(node, writer, {}, f"this TensorRT takes {names} as initializers alone")
+        if set(wanted) <= set(writer.movable):
+            why = f"this TensorRT takes {names} as initializers alone"
+            return _plan(node, writer, {}, why, required=True)
         return Refusal(node.name or "", f"{names} are computed from what is fed")
 
 
@@ -68,8 +80,20 @@ def _is_computed(node: ir.Node, index: int) -> bool:
     return value is not None and not is_weights(value) and not value.is_graph_input()
 
 
+def _read_by_passes(node: ir.Node) -> dict[int, str]:
+    """The inputs that other passes read, and that are computed."""
+    if not is_onnx(node, *_READ_BY_PASSES):
+        return {}
+    name, places = _READ_BY_PASSES[node.op_type]
+    return {index: name for index in places if _is_computed(node, index)}
+
+
 def _plan(
-    node: ir.Node, writer: _WithConstants | _MovedOut, held: Mapping[int, Array], why: str
+    node: ir.Node,
+    writer: _WithConstants | _MovedOut,
+    held: Mapping[int, Array],
+    why: str,
+    required: bool,
 ) -> Plan:
     inputs = [v for v in dict.fromkeys(node.inputs) if v is not None and constant(v) is None]
     writer.inputs = inputs
@@ -79,7 +103,8 @@ def _plan(
         outputs=tuple(node.outputs),
         candidates=(Candidate("constant" if held else "moved out", writer),),
         why=why,
-        required=True,
+        required=required,
+        simpler=not required,
     )
 
 

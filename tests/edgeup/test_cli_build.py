@@ -72,6 +72,16 @@ class TestOnTensorRTForRTX:
         assert ran.json["precision"]["casts"] == 2
         assert ran.json["onnx"]["sha256"] != ran.json["onnx"]["built_sha256"]
 
+    def test_what_is_no_number_in_fp16_is_said(self, edgeup: Callable, tmp_path: Path) -> None:
+        graph = "<float bias = {1e30}> { depth = Add(image, bias) }"
+        head = '<ir_version: 8, opset_import: ["" : 17]>\nnet (float[1,2] image)'
+        model = onnx.parser.parse_model(f"{head} => (float[1,2] depth) {graph}")
+        model.graph.initializer[0].float_data[0] = float("nan")
+        onnx.save(model, tmp_path / "net.onnx")
+        out = tmp_path / "e.engine"
+        ran = edgeup("build", tmp_path / "net.onnx", "--target", "rtx", "--fp16", "-o", out)
+        assert "nan: Add_0 (Add): depth" in ran.out
+
     def test_what_the_parser_refuses_has_node_operator_and_reason(
         self, edgeup: Callable, tmp_path: Path
     ) -> None:
@@ -161,6 +171,47 @@ def test_fp16_for_the_board_by_version(edgeup: Callable, tmp_path: Path) -> None
     assert "--fp16" in weak
 
 
+def test_what_stays_fp32_is_said_to_the_board_too(edgeup: Callable, tmp_path: Path) -> None:
+    model, keep = write_net(tmp_path / "net.onnx"), tmp_path / "keep list.txt"
+    keep.write_text("Relu_0\tit overflows\n")
+    dry = ("build", model, "--dry-run", "--fp16", "--keep-fp32", keep, "--seed", "7", "--target")
+    convert, _ = map(shlex.split, edgeup(*dry, "jetpack-6.2").out.splitlines())
+    assert convert[convert.index("--keep-fp32") + 1] == "keep list.txt"
+    assert convert[convert.index("--seed") + 1] == "7"
+    given = [keep if word == keep.name else word for word in convert[3:]]
+    given[-1] = tmp_path / "net-fp16.onnx"
+    ran = edgeup("optimize", model, *given, "--format", "json")
+    assert ran.status == 0, ran.err
+    assert [kept["node"] for kept in ran.json["precision"]["kept"]] == ["Relu_0"]
+    nameless = edgeup(*dry, "jetpack-6.0")
+    assert nameless.status == 2
+    assert "the node Relu_0, which must stay fp32, has no name of its own in net.onnx" in (
+        nameless.err
+    )
+    proto = onnx.load(model)
+    proto.graph.node[0].name = "first"
+    onnx.save(proto, model)
+    keep.write_text("first\n")
+    [weak] = edgeup(*dry, "jetpack-6.0").out.splitlines()
+    assert {"--layerPrecisions=first:fp32", "--layerOutputTypes=first:fp32"} <= set(weak.split())
+    keep.write_text("second\n")
+    for target in ("jetpack-6.0", "jetpack-6.2"):
+        assert "unknown node 'second'" in edgeup(*dry, target).err
+    alone = edgeup("optimize", model, "--keep-fp32", keep, "-o", tmp_path / "o.onnx")
+    assert "--keep-fp32 says what stays fp32" in alone.err
+
+
+def test_a_dla_goes_by_flags_before_tensorrt_11(edgeup: Callable, tmp_path: Path) -> None:
+    model = write_net(tmp_path / "net.onnx")
+    dla = ("build", model, "--dry-run", "--fp16", "--use-dla-core", "0", "--target")
+    [line] = edgeup(*dla, "agx-orin-64gb@6.2").out.splitlines()
+    assert {"--onnx=net.onnx", "--fp16", "--useDLACore=0"} <= set(line.split())
+    assert "--stronglyTyped" not in line
+    convert, strong = edgeup(*dla, "agx-orin-64gb@trt-11.4").out.splitlines()
+    assert "--precision fp16" in convert
+    assert "--fp16" not in strong
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -175,7 +226,7 @@ def test_fp16_for_the_board_by_version(edgeup: Callable, tmp_path: Path) -> None
         (("--target", "orin-nano-8gb", "--use-dla-core", "0"), "has no DLA"),
         (("--target", "jetpack-5.1.2", "--builder-optimization-level", "5"), "8.6 is the first"),
         (("--shape", "other:1x2x8x8"), "unknown input 'other'"),
-        (("--shape", "1x3x8x8"), "does not fit the model's input image:1x2x8x8"),
+        (("--shape", "1x3x8x8"), "--opt-shapes image:1x3x8x8 does not fit the model's input"),
         (("--use-dla-core", "0", "--target", "trt-10.3", "--dry-run"), "a DLA computes in fp16"),
     ],
 )
@@ -198,9 +249,26 @@ def test_what_is_no_model_is_refused(edgeup: Callable, tmp_path: Path, content: 
 def test_the_model_is_never_overwritten(edgeup: Callable, tmp_path: Path) -> None:
     model = write_net(tmp_path / "net.onnx")
     before = model.read_bytes()
+    (tmp_path / "link").symlink_to(model)
     ran = edgeup("build", model, "--target", "rtx", "-o", model)
     assert ran.status == 2
+    assert "would overwrite" in ran.err
+    ran = edgeup("build", model, "--target", "trt-10.3", "--timing-cache", tmp_path / "link")
+    assert ran.status == 2
+    assert "would overwrite" in ran.err
     assert model.read_bytes() == before
+
+
+def test_links_in_a_circle_and_a_folder_at_the_sidecar(edgeup: Callable, tmp_path: Path) -> None:
+    circle, model = tmp_path / "circle", write_net(tmp_path / "net.onnx")
+    circle.symlink_to(circle)
+    ran = edgeup("build", circle, "--target", "rtx", "-o", tmp_path / "e.engine")
+    assert (ran.status, len(ran.err.splitlines())) == (2, 1)
+    (tmp_path / "e.engine.json").mkdir()
+    ran = edgeup("build", model, "--target", "rtx", "-o", tmp_path / "e.engine")
+    assert ran.status == 2
+    assert "e.engine.json: a folder has that name" in ran.err
+    assert not (tmp_path / "e.engine").exists()
 
 
 def test_the_spellings_of_trtexec_are_understood(edgeup: Callable, tmp_path: Path) -> None:
@@ -257,6 +325,8 @@ def test_a_usual_shape_alone_is_the_only_one() -> None:
     assert shape_ranges(OPEN, (), (TensorSpec("x", shape),), ()) == (
         ShapeRange("x", shape, shape, shape),
     )
+    static = [TensorSpec("x", shape)]
+    assert shape_ranges(static, static, (), ()) == ()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ def test_the_report_is_true_of_the_file(edgeup: Callable, tmp_path: Path) -> Non
     content = (tmp_path / "model.onnx").read_bytes()
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("model.onnx", "report.html", "report.json")
+    ]
     facts = report["onnx"]
     assert facts["sha256"] == hashlib.sha256(content).hexdigest()
     assert facts["bytes"] == len(content)

@@ -236,7 +236,7 @@ def test_weights_beyond_the_limit_of_a_file_go_beside_it(
     assert ran.json["onnx"]["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     assert ran.json["onnx"]["macs"] == whole.json["onnx"]["macs"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("net.onnx", "out.json", "out.onnx", "out.onnx.data")
+        *("net.onnx", "out.html", "out.json", "out.onnx", "out.onnx.data")
     ]
     # and what was written so is read so
     monkeypatch.undo()
@@ -437,3 +437,22 @@ def test_an_old_opset_stays_where_the_converter_cannot_hold_the_weights(
     assert any("opset 11 stays: onnx's converter" in notice for notice in ran.json["notices"])
     assert ran.json["onnx"]["opset"] == 11
     assert ran.json["parity"][0]["passed"]
+
+
+def test_what_the_target_still_refuses_fails_and_is_named(edgeup: Callable, tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[4,4] data, float[2,4] u) => (float[4,4] y)
+        <int64[2,4] i = {0, 1, 2, 3, 0, 1, 2, 3}> {
+            y = ScatterElements <reduction = "add"> (data, i, u)
+        }"""
+    path, out = tmp_path / "net.onnx", tmp_path / "out.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    arguments = ["optimize", path, "-o", out, "--format", "json", "--target"]
+    ran = edgeup(*arguments, "trt-8.6")
+    assert ran.status == 1, ran.err
+    assert ran.json["passed"] is False
+    assert [entry["verdict"] for entry in ran.json["acceptance"]] == ["different"]
+    assert any("trt-8.6 computes something else for Scatter" in n for n in ran.json["notices"])
+    jsonschema.validate(ran.json, schema())
+    ran = edgeup(*arguments, "trt-10.3")
+    assert (ran.status, ran.json["acceptance"]) == (0, []), ran.err

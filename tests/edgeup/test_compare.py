@@ -66,7 +66,9 @@ def test_another_network_its_table_and_its_picture(edgeup: Callable, tmp_path: P
     names = "nearest,transposed"
     ran = edgeup("compare", "--decoder", names, *UNET, "-o", tmp_path)
     assert ran.status == 0, ran.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare.json", "compare.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("compare.html", "compare.json", "compare.png")
+    ]
     report = json.loads((tmp_path / "compare.json").read_text())
     jsonschema.validate(report, SCHEMA)
     assert report["network"] == "unet"
@@ -217,3 +219,46 @@ def test_the_verb_loads_nothing_heavy_to_refuse() -> None:
         "sys.exit(0 if status == 2 and not heavy else str(heavy))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_precisions_and_shapes_are_models_of_their_own(edgeup: Callable, tmp_path: Path) -> None:
+    variants = ("--precision", "fp32,fp16", "--duration", "0.05", "--threads", "1")
+    shapes = ("--model", "unet", *UNET[2:6], "--shape", "1x1x32x32,1x1x48x48")
+    ran = edgeup("compare", "--decoder", "nearest", *variants, *shapes, "-o", tmp_path)
+    assert ran.status == 0, ran.err
+    report = json.loads((tmp_path / "compare.json").read_text())
+    jsonschema.validate(report, SCHEMA)
+    assert [(entry["name"], entry["precision"]) for entry in report["models"]] == [
+        (f"nearest {precision} 1x1x{size}x{size}", precision)
+        for precision in ("fp32", "fp16")
+        for size in (32, 48)
+    ]
+    for entry, size in zip(report["models"], (32, 48, 32, 48), strict=True):
+        assert entry["model"]["inputs"][0]["shape"] == [1, 1, size, size]
+        assert sum(stage["macs"] for stage in entry["stages"]) == entry["onnx"]["macs"] > 0
+    single, _, half, _ = report["models"]
+    assert half["onnx"]["bytes"] < 0.7 * single["onnx"]["bytes"]
+    assert half["parity"][0]["max_abs"] > 10 * single["parity"][0]["max_abs"] > 0
+    page = (tmp_path / "compare.html").read_text()
+    for entry in report["models"]:
+        assert page.count(entry["name"]) >= 2
+    assert "Pareto" in page
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert all(f"1x1x{size}x{size}" in ran.out for size in (32, 48))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--precision", "fp16,fp16"), "--precision names fp16 twice"),
+        (("--precision", "bf16"), "unknown precision 'bf16'"),
+        (("--shape", "1x1x32x32,1x1x32x32"), "--shape names 1x1x32x32 twice"),
+    ],
+)
+def test_a_variant_that_cannot_be_is_refused(
+    edgeup: Callable, tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    ran = edgeup("compare", "--decoder", "nearest", *UNET[:6], *arguments, "-o", tmp_path / "out")
+    assert ran.status == 2
+    assert words in ran.err
+    assert not (tmp_path / "out").exists()

@@ -100,6 +100,8 @@ def test_a_folder_of_that_name_is_refused_before_anything_is_staged(tmp_path: Pa
         check_goal(tmp_path / "b")
     with pytest.raises(EdgeupError, match="names no file"):
         check_goal(Path())
+    with pytest.raises(EdgeupError, match="it is no regular file"):
+        check_goal(Path("/dev/null"))
     check_goal(tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

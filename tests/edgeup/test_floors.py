@@ -14,10 +14,12 @@ PACKAGE = ROOT / "edgeup"
 FLOORS = {
     "edgeup.cli": 3,
     "edgeup.pipeline": 2,
+    "edgeup.html": 2,
     "edgeup.report": 2,
     "edgeup.models": 1,
     "edgeup.export": 1,
     "edgeup.runtime": 1,
+    "edgeup.boards": 0,
     "edgeup.errors": 0,
     "edgeup.files": 0,
     "edgeup.preprocess": 0,

@@ -57,7 +57,8 @@ def test_the_core_needs_no_torch_and_extras_are_those_the_readme_names(
     needs = re.findall(r"^Requires-Dist: (.+)$", metadata, re.MULTILINE)
     core = {re.match(r"[\w-]+", need)[0] for need in needs if "extra ==" not in need}
     assert core == {
-        *("numpy", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "onnxsim", "typer", "rich")
+        *("ml_dtypes", "numpy", "onnx", "onnxruntime", "onnx-ir", "onnxscript", "onnxsim"),
+        *("typer", "rich"),
     }
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
     assert extras == {"torch", "image", "rtx", "tensorrt", "jetson", "test", "dev"}

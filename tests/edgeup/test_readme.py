@@ -46,7 +46,9 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path, exported: Pa
     [module] = [block for block in blocks("python") if "def build" in block]
     (tmp_path / "my_net.py").write_text(module)
     program, *arguments = shlex.split(command)
-    if any(argument.startswith(PRESET) for argument in arguments):  # they read what an earlier command wrote
+    if any(
+        argument.startswith(PRESET) for argument in arguments
+    ):  # they read what an earlier command wrote
         shutil.copytree(exported, tmp_path / PRESET)
         Image.effect_noise((96, 64), 50).convert("RGB").save(tmp_path / "photo.jpg")
     assert program == "edgeup"
@@ -62,6 +64,20 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path, exported: Pa
     if arguments[0] == "export":
         assert len(list(tmp_path.glob("*/model.onnx"))) == 1
         assert len(list(tmp_path.glob("*/report.json"))) == 1
+
+
+def test_the_ci_job_of_the_readme_runs(tmp_path: Path) -> None:
+    [job] = blocks("yaml")
+    lines = [line.removeprefix("- run: edgeup ") for line in job.splitlines()]
+    model = f"{PRESET}/model.onnx"
+    lines.insert(-1, f"profile {model} --threads 1 --save-baseline baseline.json")
+    for line in lines:
+        command = [sys.executable, "-m", "edgeup.cli.main", *shlex.split(line)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        # Times of this machine may break a limit; then a line says so, and nothing else is wrong.
+        timed = line.startswith("profile")
+        assert done.returncode in ((0, 1) if timed else (0,)), (line, done.stderr)
+        assert (done.returncode == 1) == ("failed:" in done.stdout), (line, done.stdout)
 
 
 def test_the_test_command_is_the_one_that_ci_runs() -> None:

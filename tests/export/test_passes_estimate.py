@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,18 @@ def test_more_work_takes_longer_and_unknown_shapes_take_none():
     assert 0 < few < many
     assert [kind_of(node) for node in small.graph] == ["depthwise-transposed", "dense"]
     assert estimate_ms(site("zeros", 8, 8, 16, 3), speeds) is None
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_form_of_nothing_but_constants_takes_no_time(required):
+    from edgeup.export.shapes import infer_shapes
+
+    written = site("nearest", 8, 8, 8, 3)
+    infer_shapes(written)
+    folded = written.clone()
+    for node in reversed(list(folded.graph)):
+        folded.graph.remove(node)
+    form = SimpleNamespace(form="folded")
+    plan = SimpleNamespace(simpler=False, required=required, candidates=(form,))
+    models = SimpleNamespace(as_written=written, form=lambda candidate: folded)
+    assert static_choice(efficiency_for(CPU))(plan, models).candidate is form

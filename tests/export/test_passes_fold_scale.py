@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgeup.export.passes.fold_scale import FoldScale
+from edgeup.export.passes.order import PASSES
 
 # Powers of two: products with them are exact.
 NORM = {
@@ -136,3 +137,20 @@ def test_other_graphs_stay(rewrite, model_text, body):
     )
     done = rewrite(text, FoldScale(), only_look=True)
     assert not done.optimized.rewritten
+
+
+def test_a_batch_norm_that_sinks_below_a_resize_folds_too(model_text, rewrite):
+    text = model_text(
+        'c = Conv(x, w) r = Resize<mode="nearest">(c, , s) '
+        "y = BatchNormalization<epsilon=0.0>(r, g, b, m, v)",
+        inputs="float[1,2,3,4] x",
+        output="float[1,3,6,8] y",
+        s=np.array([1, 1, 2, 2], np.float32),
+        w=np.arange(6, dtype=np.float32).reshape(3, 2, 1, 1) - 2,
+        g=np.array([1, 2, 3], np.float32),
+        b=np.array([0, 1, 2], np.float32),
+        m=np.array([1, 0, -1], np.float32),
+        v=np.array([1, 4, 1], np.float32),
+    )
+    done = rewrite(text, *PASSES, draw=lambda plan: plan.candidates[0] if plan.simpler else None)
+    assert (done.error, done.nodes) == (0, {"Conv": 1, "Resize": 1})

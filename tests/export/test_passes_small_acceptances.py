@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeup.export.passes.ceil_pooling import CeilPooling, dropped_window
+from edgeup.export.passes.grid_names import GridNames
 from edgeup.export.passes.scatter_reduction import ScatterReduction
 from edgeup.export.passes.unpool_by_index import UnpoolByIndex
 
@@ -87,6 +88,28 @@ def test_reduction_none_goes_where_it_is_refused(model_text, rewrite, version, r
 def test_a_reduction_that_adds_stays(model_text, rewrite):
     done = rewrite(scatter_text(model_text, "add"), ScatterReduction(), only_look=True, **TENSORRT)
     assert not done.optimized.rewritten
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "rewritten"),
+    [
+        *(((8, 4), "linear", 0), ((8, 5), "linear", 1), ((10, 3), "linear", 1)),
+        *(((10, 14), "linear", 0), ((10, 3), "nearest", 0), ((10, 3), "cubic", 0)),
+    ],
+)
+def test_the_name_that_is_taken_for_nearest_goes(model_text, rewrite, version, mode, rewritten):
+    text = model_text(
+        f'y = GridSample<mode="{mode}", align_corners=1, padding_mode="border">(x, g)',
+        inputs="float[1,2,4,5] x, float[1,3,6,2] g",
+        output="float[1,2,3,6] y",
+        opset=20,
+    )
+    done = rewrite(text, GridNames(), backend="tensorrt", tensorrt=version)
+    assert (done.error, len(done.optimized.rewritten)) == (0, rewritten)
+    [node] = done.optimized.model.graph
+    assert set(node.attributes) == {"align_corners", "padding_mode"} | (
+        set() if rewritten else {"mode"}
+    )
 
 
 UNPOOL = "y = MaxUnpool<kernel_shape=[2,2], strides=[2,2]>(x, i)"

@@ -221,3 +221,26 @@ def test_no_pass_takes_an_operator_of_another_domain_for_its_own(rule):
             model, aim, lambda plan, models: Chosen(plan.candidates[0], ""), passes=[rule]
         )
         assert not done.sites
+
+
+def test_an_output_without_a_shape_keeps_none():
+    text = filled(
+        f"""<ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,2,4,4] x) => (float[1,2,8,8] y) <float[2,2,3,3] weight, float[4] twice> {{
+            up = Resize<{RESIZE}>(x, , twice)
+            y = Conv<pads = [1, 1, 1, 1]>(up, weight)
+        }}""",
+        weight=WEIGHT,
+        twice=TWICE,
+    )
+    proto = onnx.parser.parse_model(text)
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    aim = Aim("test", "onnxruntime", None, 17)  # onnx's checker refuses it, ONNX Runtime does not
+    done = optimize(ir.from_proto(proto), aim, lambda plan, models: Chosen(plan.candidates[0], ""))
+    after = ir.to_proto(done.model)
+    assert rules_of(done) == {"fuse-upsample-conv"}
+    assert not after.graph.output[0].type.tensor_type.HasField("shape")
+    feeds = {"x": picture(1, 2, 4, 4)}
+    want, got = run(proto, feeds)[0], run(after, feeds)[0]
+    assert np.ptp(want) > 0
+    assert np.array_equal(want, got)

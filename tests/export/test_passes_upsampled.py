@@ -66,6 +66,8 @@ def test_nearest_is_known_exactly_where_onnx_runtime_repeats(model_text, rule, r
             "u = ConvTranspose<group=2, strides=[1,1], dilations=[1,1]>(x, z)",
             *(None, None, None, None),
         ),
+        ("a = Gather<axis=2>(x, h) u = Gather<axis=3>(a, w)", "nearest", (2, 3), (0, 0), (0, 0)),
+        ("u = Gather<axis=2>(x, back)", *(None, None, None, None)),
         (
             "a = Reshape(x, cells) b = Pad(a, begins) u = Reshape(b, big)",
             *("zeros", (1, 2), (0, 1), (0, 0)),
@@ -82,6 +84,9 @@ def test_what_is_read(model_text, body, kind, factors, places, extra):
         opset=9 if "Upsample" in body else 17,
         s=np.asarray([1, 1, 2, 3], np.float32),
         z=z,
+        h=np.arange(8) // 2,
+        w=np.arange(15) // 3,
+        back=3 - np.arange(8) // 2,
         cells=np.asarray([1, 2, 4, 5, 1]),
         begins=np.asarray([0, 0, 0, 0, 1, 0, 0, 0, 0, 0]),
         big=np.asarray([1, 2, 4, 10]),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edgeup.export.passes.fuse_upsample_conv import FuseUpsampleConv
 from edgeup.export.passes.wanted_inputs import WantedInputs
 
 X, Y = "float[1,2,8,8] x", "float[a,b,c,d] y"
@@ -86,3 +87,19 @@ def test_initializers_stay(model_text, rewrite):
     for version in ((8, 0), (10, 3)):
         assert not rewrite(text, WantedInputs(), **old(version)).optimized.rewritten
     assert not rewrite(text, WantedInputs()).optimized.rewritten
+
+
+def test_what_other_passes_read_is_computed_for_every_target(model_text, rewrite):
+    text = model_text(
+        "s = Shape(x) z = ConstantOfShape(s) a = Unsqueeze(x, five) b = Unsqueeze(z, five) "
+        "c = Concat<axis=4>(a, b) m = Mul(s, twice) d = Reshape(c, m) y = Conv(d, w)",
+        inputs=X,
+        output=Y,
+        opset=13,
+        five=np.array([4]),
+        twice=np.array([1, 1, 1, 2]),
+        w=WEIGHT,
+    )
+    done = rewrite(text, WantedInputs(), FuseUpsampleConv(), form="transposed convolution")
+    assert done.error == 0
+    assert done.nodes == {"ConvTranspose": 1}

@@ -8,7 +8,8 @@ import jsonschema
 import onnx.parser
 import pytest
 
-from edgeup.runtime.engine import bindings_tensorrt, device
+from edgeup.errors import EdgeupError
+from edgeup.runtime.engine import bindings_tensorrt, device, timing_cache
 from edgeup.runtime.engine.sidecar import Here, load_engine
 
 NET = """<ir_version: 8, opset_import: ["" : 13]>
@@ -121,6 +122,18 @@ def test_a_timing_cache_is_kept_between_builds(board, edgeup, tmp_path):
     assert b"Conv" in first
     assert edgeup(*command).status == 0
     assert cache.read_bytes() == first
+
+
+def test_a_cache_that_cannot_be_kept_does_not_cost_the_engine(board, edgeup, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise EdgeupError("could not write t.cache: No space left on device")
+
+    monkeypatch.setattr(timing_cache, "store_timings", full)
+    command = ("build", board("10.3.0"), "--timing-cache", tmp_path / "t.cache")
+    ran = edgeup(*command, "-o", tmp_path / "e.engine", "--format", "json")
+    assert ran.status == 0, ran.err
+    assert any("cache was not kept: could not write" in notice for notice in ran.json["notices"])
+    assert (tmp_path / "e.engine").exists()
 
 
 def test_a_refused_model_is_status_1_and_writes_nothing(board, edgeup, tmp_path):

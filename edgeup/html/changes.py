@@ -1,0 +1,87 @@
+"""What was rewritten and why, and what was left alone and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeup.html import words
+from edgeup.html.markup import Markup, join, table, tag
+
+Section = Mapping[str, Any]
+
+_SHOWN = 20
+
+
+def rewrites(report: Section) -> Markup:
+    """Counts by form, then every site with its reason and its cost before and after."""
+    sites = report["rewrites"]
+    if not sites:
+        return tag("p", "No pass found anything to rewrite.")
+    counts = Counter((site["pass"], site["form"]) for site in sites)
+    said = [
+        tag("li", f"{rule}: {form}, {words.count(count, 'site')}")
+        for (rule, form), count in counts.items()
+    ]
+    return join(tag("ul", said), _folded("site", sites, _sites))
+
+
+def _sites(sites: Sequence[Section]) -> Markup:
+    return table(
+        ["nodes", "pass", "form", "why", "MACs before", "after"],
+        [
+            [
+                ", ".join(site["nodes"]),
+                site["pass"],
+                site["form"],
+                site["why"],
+                words.macs(site.get("macs_before")),
+                words.macs(site.get("macs_after")),
+            ]
+            for site in sites
+        ],
+        left=4,
+        label="Rewritten sites",
+    )
+
+
+def refusals(report: Section) -> Markup:
+    """Sites that look like one of a pass's and are not to be rewritten."""
+    left = report["refusals"]
+    if not left:
+        return tag("p", "Nothing was refused: every site that a pass recognised, it could rewrite.")
+    return _folded("refusal", left, _refused)
+
+
+def _refused(left: Sequence[Section]) -> Markup:
+    rows = [[one["node"], one["pass"], one["reason"]] for one in left]
+    return table(["node", "pass", "reason"], rows, left=3, label="What was left alone")
+
+
+def findings(report: Section) -> Markup:
+    """What `edgeup check` found, node by node."""
+    nodes = report["nodes"]
+    if not nodes:
+        return tag("p", "Every node is accepted.", class_="good")
+    return _folded("finding", nodes, _found)
+
+
+def _found(nodes: Sequence[Section]) -> Markup:
+    keys = ("node", "op", "verdict", "reason", "remedy")
+    rows = [[str(one.get(key) or "") for key in keys] for one in nodes]
+    return table(keys, rows, left=5, label="Findings by node")
+
+
+def _folded(noun: str, rows: Sequence[Section], draw: Any) -> Markup:
+    """The first ones, and all of them behind a line where there are many."""
+    if len(rows) <= _SHOWN:
+        return Markup(draw(rows))
+    return join(
+        draw(rows[:_SHOWN]),
+        tag(
+            "details",
+            tag("summary", f"The other {words.count(len(rows) - _SHOWN, noun)}"),
+            draw(rows[_SHOWN:]),
+        ),
+    )

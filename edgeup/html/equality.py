@@ -1,0 +1,134 @@
+"""Parity: the figures of each output on each kind of input, and pictures of the worst case."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgeup.html import words
+from edgeup.html.markup import Markup, join, table, tag
+from edgeup.html.summary import parity_words
+
+Section = Mapping[str, Any]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ABOUT = {
+    "input": "input",
+    "reference": "reference",
+    "candidate": "candidate",
+    "error": "where they differ",
+}
+
+
+def equality(report: Section) -> Markup:
+    """A verdict in words per output, a table, notes."""
+    outputs = report["parity"]
+    if not outputs:
+        return tag("p", "Nothing was compared.", class_="warn")
+    said = [
+        tag("p", parity_words(output), class_="good" if output["passed"] else "bad")
+        for output in outputs
+    ]
+    notes = [
+        tag("p", f"{output['name']}: {note}", class_="warn")
+        for output in outputs
+        for note in output.get("notes", ())
+    ]
+    causes = [
+        tag("li", f"{output['name']}: {found['words']}")
+        for output in outputs
+        for found in output.get("diagnoses", ())
+    ]
+    headings = ["output", "input", "max_abs", "max_rel", "rmse", "cosine", ""]
+    return join(
+        *said, table(headings, _rows(outputs), left=2, label="Parity by kind of input"), *notes,
+        join(tag("h3", "Likely causes"), tag("ul", causes)) if causes else "",
+    )  # fmt: skip
+
+
+def _rows(outputs: Any) -> Iterator[list[str]]:
+    for output in outputs:
+        for case in (*output.get("cases", ()), {"kind": "all", **output}):
+            cosine = case.get("cosine")
+            yield [
+                str(output["name"]),
+                str(case["kind"]),
+                *(words.small(case.get(key)) for key in ("max_abs", "max_rel", "rmse")),
+                words.NONE if cosine is None else f"{cosine:.8f}",
+                _verdict(case),
+            ]
+
+
+def _verdict(case: Section) -> Markup:
+    if case.get("unstable"):
+        return tag("span", "judges nothing", class_="warn")
+    if case.get("passed"):
+        return tag("span", "passed", class_="good")
+    return tag("span", "FAILED", class_="bad")
+
+
+def first_nodes(report: Section) -> Markup:
+    """Where the two sides part, as `edgeup verify --bisect` found it."""
+    found = report["bisect"]
+    lines = []
+    for key, words_of in (("first_difference", "differs"), ("first_nonfinite", "is not finite")):
+        if node := found[key]:
+            away = node["error_of_peak"]
+            error = "" if away is None else f", {words.small(away)} of the peak off"
+            lines.append(f"First node whose output {words_of}: {node['op']} {node['node']}{error}.")
+    return join(*(tag("p", line) for line in lines or ["No node differs beyond the tolerance."]))
+
+
+def worst_case(report: Section) -> Markup:
+    """The pictures of each output."""
+    return join(*(_output(output) for output in report["worst_case"]))
+
+
+def _output(output: Section) -> Markup:
+    channel = (
+        f", channel {output['channel'] + 1} of {output['channels']}, where the error is largest"
+        if output["channels"] > 1
+        else ""
+    )
+    scale = output["scale"]
+    small = (
+        f" A pixel here is {scale}×{scale}: their mean, and of the error the largest."
+        if scale > 1
+        else ""
+    )
+    pictures = [_figure(picture) for picture in output["pictures"]]
+    return join(
+        tag("h3", f"Output {output['output']} on input of kind {output['case']}"),
+        tag("p", f"The case that is nearest to its tolerance, or beyond it{channel}.{small}"),
+        tag("div", *pictures, class_="pictures"),
+    )
+
+
+def _figure(picture: Section) -> Markup:
+    about = _ABOUT.get(picture["shows"], str(picture["shows"]))
+    limits = picture.get("range")
+    caption = about + (f" {picture['name']}" if picture.get("name") else "")
+    if limits:
+        caption += f": {float(limits[0]):.3g} to {float(limits[1]):.3g}"
+    return tag(
+        "figure",
+        tag("img", src=_data_uri(picture["png"]), alt=caption, loading="lazy"),
+        tag("figcaption", caption),
+    )
+
+
+def _data_uri(text: Any) -> str:
+    """Only what is a PNG: a report may come from anywhere.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        content = base64.b64decode(str(text), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a picture is not base64") from error
+    if not content.startswith(_PNG):
+        raise ValueError("a picture is not a PNG")
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,183 @@
+"""Latency: a histogram, the figures, and a bar per layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeup.html import words
+from edgeup.html.decoder import bar
+from edgeup.html.markup import Markup, facts, join, table, tag
+
+Section = Mapping[str, Any]
+
+_WIDTH, _HEIGHT, _LEFT, _BASE = 400.0, 170.0, 8.0, 130.0
+_LAYERS_SHOWN = 25
+
+
+def latency(report: Section) -> Markup:
+    """Where it was measured, the figures, how they are spread; or why there are none."""
+    section = report["latency"]
+    if "not_measured" in section:
+        return tag("p", f"Not measured: {section['not_measured']}.", class_="warn")
+    return join(
+        tag("p", _where(report)),
+        tag("div", _figures(section), _spread(section), class_="charts"),
+        _versus(section),
+        _against(report.get("versus")),
+    )
+
+
+def _where(report: Section) -> str:
+    section = report["latency"]
+    board = report.get("target", {}).get("board")
+    other = f" This says nothing of {board}: nothing ran there." if board else ""
+    return (
+        f"{section['backend']} on {section['device']}, {section['threads']} threads, "
+        f"{words.count(section['iterations'], 'run')}.{other}"
+    )
+
+
+def _figures(section: Section) -> Markup:
+    interval = section.get("median_interval")
+    around = ""
+    if interval:
+        around = (
+            f" ({words.figures(interval['low_ms'])} to {words.figures(interval['high_ms'])} with "
+            f"{interval['confidence']:.0%} confidence)"
+        )
+    rows = {"median": words.milliseconds(section["median_ms"]) + around}
+    for key in ("mean", "min", "p90", "p95", "p99", "std"):
+        if f"{key}_ms" in section:
+            rows[key] = words.milliseconds(section[f"{key}_ms"])
+    if "cv" in section:
+        rows["variation"] = f"{section['cv']:.1%}" + (
+            " – unsteady: trust the median, not the mean" if section["cv"] > 0.025 else ""
+        )
+    if "throughput_per_s" in section:
+        rows["throughput"] = f"{words.figures(section['throughput_per_s'])} per second"
+    return facts(rows)
+
+
+def _spread(section: Section) -> str:
+    found = section.get("histogram")
+    if not found:
+        return ""
+    edges, counts = merged(found["edges_ms"], found["counts"])
+    caption = "Runs by latency; the last bar holds all beyond the 99th percentile."
+    drawing = histogram(edges, counts, section["median_ms"])
+    return tag("figure", drawing, tag("figcaption", caption))
+
+
+def merged(edges: Sequence[float], counts: Sequence[int]) -> tuple[list[float], list[int]]:
+    """Fewer bins where there are few runs; the last one, open above, stays by itself."""
+    inner = counts[:-1]
+    wanted = max(5, math.ceil(2 * math.sqrt(sum(counts))))
+    by = max(1, math.ceil(len(inner) / wanted))
+    starts = range(0, len(inner), by)
+    return (
+        [*(edges[i] for i in starts), edges[len(inner)], edges[-1]],
+        [*(sum(inner[i : i + by]) for i in starts), counts[-1]],
+    )
+
+
+def histogram(edges: Sequence[float], counts: Sequence[int], median: float) -> Markup:
+    """Bars of one width; the last one stands apart."""
+    most, number = max(*counts, 1), len(counts)
+    step = (_WIDTH - 2 * _LEFT - 12) / number
+    low, high = edges[0], edges[-2]
+
+    def left(index: int) -> float:
+        return _LEFT + step * index + (12 if index == number - 1 else 0)
+
+    bars = [
+        tag(
+            "rect",
+            tag("title", f"{words.figures(edges[i])} to {words.figures(edges[i + 1])} ms: {count}"),
+            x=left(i), y=_BASE - 110 * count / most, width=max(step - 1.5, 0.5),
+            height=110 * count / most, class_="fill",
+        )
+        for i, count in enumerate(counts)
+    ]  # fmt: skip
+    share = (median - low) / (high - low) if high > low else 0.5
+    at = _LEFT + step * (number - 1) * min(max(share, 0.0), 1.0)
+    return tag(
+        "svg",
+        tag("title", f"Histogram of {sum(counts)} runs, median {words.milliseconds(median)}"),
+        *bars,
+        tag("line", x1=0.0, x2=_WIDTH, y1=_BASE, y2=_BASE, class_="axis"),
+        tag("line", x1=at, x2=at, y1=8.0, y2=_BASE + 4, class_="mark"),
+        tag("text", f"{words.figures(low)} ms", x=_LEFT, y=_BASE + 17),
+        tag("text", f"{words.figures(high)}+", x=_WIDTH - _LEFT, y=_BASE + 17, class_="end"),
+        tag("text", f"median {words.milliseconds(median)}", x=min(max(at, 60.0), _WIDTH - 60),
+            y=_BASE + 33, class_="mid"),
+        viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", class_="chart", role="img",
+    )  # fmt: skip
+
+
+def _versus(section: Section) -> Markup | str:
+    gain = section.get("versus_original")
+    if not gain:
+        return ""
+    if gain["low"] <= 1 <= gain["high"]:
+        verdict = "no difference beyond noise"
+    else:
+        verdict = "faster" if gain["low"] > 1 else "SLOWER"
+    return tag(
+        "p",
+        f"Against the original, taken in turn: original / result = {gain['median']:.3f} "
+        f"({gain['low']:.3f} to {gain['high']:.3f} with {gain['confidence']:.0%} confidence): ",
+        tag("strong", verdict, class_="bad" if verdict == "SLOWER" else None),
+    )
+
+
+def _against(versus: Section | None) -> Markup | str:
+    """What `edgeup profile --vs` found."""
+    if not versus:
+        return ""
+    found = versus["ratio"]
+    return tag(
+        "p",
+        f"Against {versus['model']['path']}, taken in turn: {versus['words']} (ratio "
+        f"{found['median']:.3f}, {found['low']:.3f} to {found['high']:.3f} with "
+        f"{found['confidence']:.0%} confidence).",
+    )
+
+
+def layers(report: Section) -> Markup:
+    """A bar per layer of a profile, the costliest first; all of them in the order of the run."""
+    section = report["layers"]
+    rows = section["rows"]
+    costly = sorted(rows, key=lambda row: -row["mean_ms"])
+    said = (
+        f"By {section['source']}, {words.count(section['runs'], 'run')}: "
+        f"{words.count(len(rows), 'layer')}, {words.milliseconds(section['total_ms'])} together."
+    )
+    rest = "" if len(rows) <= _LAYERS_SHOWN else tag(
+        "details",
+        tag("summary", f"All {len(rows)} layers in the order of execution"),
+        _layer_table(rows, section),
+    )  # fmt: skip
+    return join(tag("p", said), _layer_table(costly[:_LAYERS_SHOWN], section), rest)
+
+
+def _layer_table(rows: Sequence[Section], section: Section) -> Markup:
+    most = max((row["mean_ms"] for row in section["rows"]), default=0.0)
+    stages = section.get("stages", ())
+    return table(
+        ["layer", "operator", "stage", "mean", "share", ""],
+        [
+            [
+                str(row["name"]),
+                str(row["operator"]),
+                "" if row.get("stage") is None else stages[row["stage"]]["name"],
+                words.milliseconds(row["mean_ms"]),
+                f"{row['share']:.1%}",
+                bar(row["mean_ms"], most),
+            ]
+            for row in rows
+        ],
+        left=3,
+        label="Layers",
+    )
