@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from edgeup.pipeline.profile_request import ProfileRequest
-from edgeup.pipeline.profile_subject import open_subject
+from edgeup.pipeline.profile.request import ProfileRequest
+from edgeup.pipeline.profile.subject import open_subject
 from edgeup.runtime.latency import LOADS, Ratio, ratio_of_loads
 from edgeup.runtime.overhead import empty_model_ms
 from edgeup.runtime.timer import Budget, Times, measure

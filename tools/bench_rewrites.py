@@ -144,7 +144,7 @@ def variants(
     from edgeup.export.passes.choose import static_choice
     from edgeup.export.passes.estimate import efficiency_for
     from edgeup.export.to_onnx import finish
-    from edgeup.pipeline.tuning import tune_and_optimize
+    from edgeup.pipeline.tuning.model import tune_and_optimize
     from edgeup.pipeline.verified import aim_at, optimize_verified
 
     aim = aim_at(find_target("cpu"), ours.opset_imports[""])

@@ -208,10 +208,10 @@ def build(
         from edgeup.cli.build_summary import build_summary
         from edgeup.cli.progress import progress
         from edgeup.files import check_goal, write_all
-        from edgeup.pipeline.build import NotHereError, build_file
-        from edgeup.pipeline.build import dry_run as commands_of
-        from edgeup.pipeline.build_wish import BuildWish
-        from edgeup.pipeline.keep_list import read_keep_list
+        from edgeup.pipeline.build.engine import NotHereError, build_file
+        from edgeup.pipeline.build.engine import dry_run as commands_of
+        from edgeup.pipeline.build.wish import BuildWish
+        from edgeup.pipeline.precision.keep_list import read_keep_list
         from edgeup.report import command_line
         from edgeup.runtime.engine.request import BuildOptions
         from edgeup.runtime.engine.sidecar import sidecar_path

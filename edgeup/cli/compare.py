@@ -86,7 +86,7 @@ def compare(
         from edgeup.models.networks import find_network
         from edgeup.pipeline.compare import CompareRequest, compare_subjects
         from edgeup.pipeline.compare_plot import draw, require_matplotlib
-        from edgeup.pipeline.precision import check_precision
+        from edgeup.pipeline.precision.lower import check_precision
         from edgeup.report import command_line, to_bytes
         from edgeup.targets import find_target
 

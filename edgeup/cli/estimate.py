@@ -58,8 +58,8 @@ def estimate(
         from edgeup.cli.parse import parse_frozen
         from edgeup.cli.progress import progress
         from edgeup.files import check_goal, write_all
-        from edgeup.pipeline.estimate import EstimateRequest, estimate_file
-        from edgeup.pipeline.estimate_plot import check_picture, draw_estimate
+        from edgeup.pipeline.estimate.model import EstimateRequest, estimate_file
+        from edgeup.pipeline.estimate.plot import check_picture, draw_estimate
         from edgeup.report import command_line
         from edgeup.targets import find_target
 

@@ -115,9 +115,9 @@ def export(
         )
         from edgeup.pipeline.forms import Forms
         from edgeup.pipeline.gates import EXPORTED, check_judgeable, gated, parse_conditions
-        from edgeup.pipeline.precision import check_precision
+        from edgeup.pipeline.precision.lower import check_precision
         from edgeup.pipeline.subject import Dynamic
-        from edgeup.pipeline.tuning import check_tunable
+        from edgeup.pipeline.tuning.model import check_tunable
         from edgeup.pipeline.user_module import user_subject
         from edgeup.report import compose, to_bytes
         from edgeup.targets import find_target

@@ -67,10 +67,10 @@ def optimize(
         from edgeup.html.files import html_of
         from edgeup.pipeline.forms import Forms
         from edgeup.pipeline.gates import EXPORTED, check_judgeable, gated, parse_conditions
-        from edgeup.pipeline.keep_list import read_keep_list
         from edgeup.pipeline.optimize import FileRequest, optimize_file
-        from edgeup.pipeline.precision import check_precision
-        from edgeup.pipeline.tuning import check_tunable
+        from edgeup.pipeline.precision.keep_list import read_keep_list
+        from edgeup.pipeline.precision.lower import check_precision
+        from edgeup.pipeline.tuning.model import check_tunable
         from edgeup.report import compose, to_bytes
         from edgeup.targets import find_target
 

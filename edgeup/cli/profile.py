@@ -15,7 +15,7 @@ from edgeup.errors import EdgeupError
 
 if TYPE_CHECKING:
     from edgeup.files import Content
-    from edgeup.pipeline.profile_request import Gates
+    from edgeup.pipeline.profile.request import Gates
 
 TRTEXEC_SPELLINGS = {
     "warmUp": "warm-up-ms",
@@ -177,9 +177,9 @@ def profile(
         from edgeup.cli.build_parse import parse_engine_shapes
         from edgeup.cli.profile_parse import parse_budget, parse_percents
         from edgeup.cli.progress import progress
-        from edgeup.pipeline.profile import profile_file
-        from edgeup.pipeline.profile_recorded import Recorded, profile_recorded
-        from edgeup.pipeline.profile_request import PERCENTS, ProfileRequest
+        from edgeup.pipeline.profile.model import profile_file
+        from edgeup.pipeline.profile.recorded import Recorded, profile_recorded
+        from edgeup.pipeline.profile.request import PERCENTS, ProfileRequest
         from edgeup.report import command_line
         from edgeup.runtime.board.watch import DEFAULT_INTERVAL_S
 
@@ -278,7 +278,7 @@ def _gates(fail_on: Any, baseline: Path | None, max_regression: str | None) -> G
     from edgeup.cli.profile_parse import parse_share
     from edgeup.pipeline.baseline import read_baseline
     from edgeup.pipeline.gates import parse_conditions
-    from edgeup.pipeline.profile_request import Gates
+    from edgeup.pipeline.profile.request import Gates
 
     conditions = parse_conditions(fail_on)
     if (baseline is None) != (max_regression is None):

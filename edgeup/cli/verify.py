@@ -203,9 +203,9 @@ def verify(
         from edgeup.cli.verify_summary import verify_summary
         from edgeup.files import write_all
         from edgeup.html.files import html_of, page_beside
-        from edgeup.pipeline.verify import VerifyRequest
-        from edgeup.pipeline.verify_inputs import InputRequest
-        from edgeup.pipeline.verify_whole import verify_whole
+        from edgeup.pipeline.verify.inputs import InputRequest
+        from edgeup.pipeline.verify.pair import VerifyRequest
+        from edgeup.pipeline.verify.whole import verify_whole
         from edgeup.report import command_line, to_bytes
         from edgeup.runtime.task_metrics import find_task
 

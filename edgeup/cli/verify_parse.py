@@ -12,8 +12,8 @@ from edgeup.errors import EdgeupError, unknown
 
 if TYPE_CHECKING:
     from edgeup.pipeline.subject import Subject
-    from edgeup.pipeline.verify_sides import SideRequest
-    from edgeup.pipeline.verify_tolerance import ToleranceRequest
+    from edgeup.pipeline.verify.sides import SideRequest
+    from edgeup.pipeline.verify.tolerance import ToleranceRequest
     from edgeup.spec import TensorSpec
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def parse_side(
     Raises:
         EdgeupError: none of these, or weights for what takes none.
     """
-    from edgeup.pipeline.verify_sides import SUFFIXES, FileSide
+    from edgeup.pipeline.verify.sides import SUFFIXES, FileSide
 
     path = Path(text)
     if path.suffix.lower() in SUFFIXES or path.is_file():
@@ -49,7 +49,7 @@ def parse_side(
 
 def _model(text: str, weights: Path | None, seed: int, shapes: Sequence[str]) -> SideRequest:
     from edgeup.models.networks import NETWORKS
-    from edgeup.pipeline.verify_sides import SUFFIXES, ModuleSide
+    from edgeup.pipeline.verify.sides import SUFFIXES, ModuleSide
 
     name, _, part = text.partition(":")
     if name in NETWORKS:
@@ -126,7 +126,7 @@ def parse_tolerances(
     Raises:
         EdgeupError: not a number of 0 or more, an unknown statistic, a name given twice.
     """
-    from edgeup.pipeline.verify_tolerance import ToleranceRequest
+    from edgeup.pipeline.verify.tolerance import ToleranceRequest
     from edgeup.runtime.error_statistics import DEFAULT_QUANTILE, NAMES, QUANTILE
 
     def statistic(word: str) -> str:

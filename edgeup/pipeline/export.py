@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgeup.export.optimize import Optimized
     from edgeup.export.serialize import FileFacts
     from edgeup.export.to_onnx import Exported
-    from edgeup.pipeline.precision import Io, LoweredModel
+    from edgeup.pipeline.precision.lower import Io, LoweredModel
     from edgeup.runtime.parity import OutputParity
 
 
@@ -117,7 +117,7 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
 def _lowered(proven: ProvenModel, stage: Stage) -> ProvenModel:
     """In the precision that was asked for, compared with the float32 graph."""
     from edgeup.export.to_onnx import finish
-    from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+    from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
     from edgeup.runtime.inputs import test_inputs
 
     request, written = proven.request, proven.exported

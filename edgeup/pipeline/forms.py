@@ -45,7 +45,7 @@ def optimize_with(
         EdgeupError: as `optimize_verified` and `tune_and_optimize`.
     """
     if forms.tune:
-        from edgeup.pipeline.tuning import tune_and_optimize
+        from edgeup.pipeline.tuning.model import tune_and_optimize
 
         tuned = tune_and_optimize(
             model,

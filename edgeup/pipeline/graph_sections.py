@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.estimate import estimate_sections
+from edgeup.pipeline.estimate.model import estimate_sections
 from edgeup.targets import Target
 
 if TYPE_CHECKING:

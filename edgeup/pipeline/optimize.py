@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgeup.export.packed import Packed
     from edgeup.export.passes.contract import Site
-    from edgeup.pipeline.precision import Io, LoweredModel
+    from edgeup.pipeline.precision.lower import Io, LoweredModel
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
 
 def _lowered(model: ir.Model, request: FileRequest, stage: Stage) -> LoweredModel | None:
     """In the precision that was asked for, if another than float32 was."""
-    from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+    from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
 
     if request.precision == "fp32":
         return None

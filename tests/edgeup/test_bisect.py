@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.bisect import Bisector, FirstNode
+from edgeup.pipeline.verify.bisect import Bisector, FirstNode
 from edgeup.runtime.ort_session import run_once
 from edgeup.runtime.tolerances import EXACT, FP16_TOLERANCE, FP32_TOLERANCE
 from edgeup.spec import Array

@@ -13,7 +13,7 @@ import pytest
 
 from edgeup.cli.build_parse import parse_engine_shapes, parse_size, the_precision
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.build_model import file_precision, shape_ranges
+from edgeup.pipeline.build.model import file_precision, shape_ranges
 from edgeup.runtime.engine.request import ShapeRange
 from edgeup.runtime.engine.sidecar import Here, load_engine
 from edgeup.spec import TensorSpec

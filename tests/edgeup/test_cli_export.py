@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 
 from edgeup.export.passes.tuned import Verdict
-from edgeup.pipeline import tuning
+from edgeup.pipeline.tuning import model as tuning
 from edgeup.report import schema
 from edgeup.runtime.latency import Ratio
 

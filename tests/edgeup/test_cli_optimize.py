@@ -17,7 +17,7 @@ from edgeup.export import optimize as engine
 from edgeup.export import serialize
 from edgeup.export.passes.contract import Aim, Candidate, Plan
 from edgeup.export.passes.facts import is_onnx
-from edgeup.pipeline import tuning
+from edgeup.pipeline.tuning import model as tuning
 from edgeup.report import schema
 from edgeup.runtime.latency import Ratio, measure_onnx
 from edgeup.runtime.ort_session import OnnxRuntimeSession, run_once

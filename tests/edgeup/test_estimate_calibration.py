@@ -218,7 +218,7 @@ def test_each_convolution_of_an_exported_graph_is_a_measured_workload(
 def test_whole_networks_come_near_their_published_times(graphs: dict[str, Any]) -> None:
     """Resizes and additions are in these times, and in none that was fitted."""
     from edgeup.export.roofline.layers import layers_of
-    from edgeup.pipeline.estimate_place import place_of
+    from edgeup.pipeline.estimate.place import place_of
 
     tx2 = next(board for board in all_boards() if board.name == "tx2")
     text = (files("edgeup") / "data" / "tx2_layers.json").read_text()

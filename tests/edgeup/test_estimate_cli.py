@@ -198,7 +198,7 @@ def test_what_cannot_be_estimated_is_one_line(
 
 
 def test_every_board_mode_and_precision_with_a_peak_has_an_estimate() -> None:
-    from edgeup.pipeline.estimate_place import place_of
+    from edgeup.pipeline.estimate.place import place_of
 
     seen = 0
     for board in all_boards():

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.fp32_nodes import Fp32Nodes, check_lowered, fewest, find_fp32_nodes
-from edgeup.pipeline.keep_list import keep_list_text, read_keep_list
-from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+from edgeup.pipeline.precision.fp32_nodes import Fp32Nodes, check_lowered, fewest, find_fp32_nodes
+from edgeup.pipeline.precision.keep_list import keep_list_text, read_keep_list
+from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
 from edgeup.runtime.inputs import test_inputs as make_inputs
 from edgeup.runtime.tolerances import FP16_TOLERANCE
 from edgeup.spec import TensorSpec

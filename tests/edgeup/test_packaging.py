@@ -61,7 +61,9 @@ def test_the_core_needs_no_torch_and_extras_are_those_the_readme_names(
         *("typer", "rich"),
     }
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    assert extras == {"torch", "image", "rtx", "tensorrt", "jetson", "test", "dev"}
+    assert extras == {
+        *("torch", "image", "rtx", "tensorrt", "jetson", "cuda-graphs", "test", "dev"),
+    }
     assert [need for need in needs if need.startswith("torch")] == [
         'torch<2.14,>=2.9; extra == "torch"'
     ]

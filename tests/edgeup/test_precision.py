@@ -16,14 +16,14 @@ from onnx import parser
 from edgeup.errors import EdgeupError
 from edgeup.export.precision.formats import BF16, FP16
 from edgeup.export.precision.probe import Probe, chunks, probes
-from edgeup.pipeline.precision import (
+from edgeup.pipeline.precision.lower import (
     LoweredModel,
     PrecisionRequest,
     check_precision,
     lower_precision,
 )
-from edgeup.pipeline.precision_search import Loss, by_loss, fewest_exceptions
-from edgeup.pipeline.value_ranges import Range, scan
+from edgeup.pipeline.precision.search import Loss, by_loss, fewest_exceptions
+from edgeup.pipeline.precision.value_ranges import Range, scan
 from edgeup.pipeline.verified import cases_for
 from edgeup.runtime.inputs import Case
 from edgeup.targets import find_target

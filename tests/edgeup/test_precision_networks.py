@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
 from edgeup.pipeline.verified import aim_at, cases_for
 from edgeup.spec import TensorSpec
 from edgeup.targets import find_target
@@ -75,7 +75,7 @@ def test_a_network_in_16_bits_is_accepted_and_close(network: str) -> None:
 def test_the_twin_rounds_at_least_as_much_as_the_graph_in_onnxruntime() -> None:
     from edgeup.export.precision.convert import convert, prepared
     from edgeup.export.precision.formats import FP16
-    from edgeup.pipeline.rounding import RoundingBench
+    from edgeup.pipeline.precision.rounding import RoundingBench
     from edgeup.runtime.ort_session import run_once
     from edgeup.runtime.tolerances import FP16_TOLERANCE
 

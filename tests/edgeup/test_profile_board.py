@@ -15,8 +15,8 @@ from rich.console import Console
 
 from edgeup.cli.profile_summary import profile_summary
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.profile import profile_file
-from edgeup.pipeline.profile_request import ProfileRequest
+from edgeup.pipeline.profile.model import profile_file
+from edgeup.pipeline.profile.request import ProfileRequest
 from edgeup.runtime.machine import Machine
 from edgeup.runtime.timer import Budget
 

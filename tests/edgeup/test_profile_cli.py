@@ -83,7 +83,7 @@ def timed(monkeypatch):
             starts = {name: np.cumsum(ms) - ms for name, ms in now.items()}
             return Measurement(now, starts, WarmUp(20, 0.2, settled=True))
 
-        monkeypatch.setattr("edgeup.pipeline.profile_measure.measure_runs", measured)
+        monkeypatch.setattr("edgeup.pipeline.profile.measure.measure_runs", measured)
 
     return give
 

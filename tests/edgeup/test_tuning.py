@@ -14,10 +14,10 @@ from edgeup.errors import EdgeupError
 from edgeup.export.optimize import optimize
 from edgeup.export.passes.contract import AS_WRITTEN, Aim, Candidate, Plan
 from edgeup.export.passes.tuned import Verdict
-from edgeup.pipeline import tuning
-from edgeup.pipeline.contest import HEATS, contest
-from edgeup.pipeline.tuning import check_tunable, measured_judge, tune_and_optimize
-from edgeup.pipeline.tuning_cache import Machine, TuningCache
+from edgeup.pipeline.tuning import model as tuning
+from edgeup.pipeline.tuning.cache import Machine, TuningCache
+from edgeup.pipeline.tuning.contest import HEATS, contest
+from edgeup.pipeline.tuning.model import check_tunable, measured_judge, tune_and_optimize
 from edgeup.runtime.latency import Ratio
 from edgeup.runtime.timer import Budget, Times
 from edgeup.spec import Feeds, TensorSpec

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.verify import VerifyRequest, verify
-from edgeup.pipeline.verify_inputs import closed
-from edgeup.pipeline.verify_matching import fed_as, in_one_type, match_outputs
-from edgeup.pipeline.verify_sides import FileSide
-from edgeup.pipeline.verify_tolerance import ToleranceRequest, choose_tolerances
+from edgeup.pipeline.verify.inputs import closed
+from edgeup.pipeline.verify.matching import fed_as, in_one_type, match_outputs
+from edgeup.pipeline.verify.pair import VerifyRequest, verify
+from edgeup.pipeline.verify.sides import FileSide
+from edgeup.pipeline.verify.tolerance import ToleranceRequest, choose_tolerances
 from edgeup.runtime.saved_outputs import Origin, OutputsWriter
 from edgeup.runtime.tolerances import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE
 from edgeup.spec import Array, TensorSpec
@@ -123,7 +123,7 @@ def saved(tmp_path: Path) -> tuple[Path, Path]:
 def test_memory_does_not_grow_with_the_number_of_cases(
     saved: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeup.pipeline.verify_diagnosis.MOST_CASES", 1)
+    monkeypatch.setattr("edgeup.pipeline.verify.diagnosis.MOST_CASES", 1)
     sides = FileSide(saved[0]), FileSide(saved[1])
     request = VerifyRequest(*sides, "edgeup verify", save_outputs=tmp_path / "out")
     seen: list[int] = []

@@ -14,15 +14,15 @@ import numpy as np
 from edgeup.errors import EdgeupError
 from edgeup.files import Content
 from edgeup.pipeline.verified import Stage
-from edgeup.pipeline.verify_bisect import Suspects
-from edgeup.pipeline.verify_diagnosis import DiagnosisTrack
-from edgeup.pipeline.verify_inputs import Cases, InputRequest
-from edgeup.pipeline.verify_matching import Renaming, fed_as, in_one_type, match_outputs
-from edgeup.pipeline.verify_plan import open_both, plan_cases
-from edgeup.pipeline.verify_saving import saving
-from edgeup.pipeline.verify_sides import ReferencePrecision, Side, SideRequest
-from edgeup.pipeline.verify_task import TaskTrack, TruthTrack
-from edgeup.pipeline.verify_tolerance import ToleranceRequest, choose_tolerances
+from edgeup.pipeline.verify.diagnosis import DiagnosisTrack
+from edgeup.pipeline.verify.inputs import Cases, InputRequest
+from edgeup.pipeline.verify.matching import Renaming, fed_as, in_one_type, match_outputs
+from edgeup.pipeline.verify.nodes import Suspects
+from edgeup.pipeline.verify.plan import open_both, plan_cases
+from edgeup.pipeline.verify.saving import saving
+from edgeup.pipeline.verify.sides import ReferencePrecision, Side, SideRequest
+from edgeup.pipeline.verify.task import TaskTrack, TruthTrack
+from edgeup.pipeline.verify.tolerance import ToleranceRequest, choose_tolerances
 from edgeup.runtime.inputs import Case, nudged
 from edgeup.runtime.metrics import ALL_METRICS
 from edgeup.runtime.parity import Comparison

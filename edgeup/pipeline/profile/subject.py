@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
-from edgeup.pipeline.profile_request import ProfileRequest
+from edgeup.pipeline.profile.request import ProfileRequest
 from edgeup.pipeline.sections import tensor_section
 from edgeup.runtime.cpu import cpu_model
 from edgeup.runtime.engine.session import TensorRTSession

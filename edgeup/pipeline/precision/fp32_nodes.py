@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.keep_list import keep_list_text
-from edgeup.pipeline.precision_choice import RUNS, choose
-from edgeup.pipeline.rounding import RoundingBench
+from edgeup.pipeline.precision.choice import RUNS, choose
+from edgeup.pipeline.precision.keep_list import keep_list_text
+from edgeup.pipeline.precision.rounding import RoundingBench
 from edgeup.pipeline.verified import Stage
 from edgeup.spec import Tolerance
 

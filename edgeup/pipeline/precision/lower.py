@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.precision_choice import Choice, choose
-from edgeup.pipeline.precision_section import precision_section
-from edgeup.pipeline.rounding import RoundingBench
+from edgeup.pipeline.precision.choice import Choice, choose
+from edgeup.pipeline.precision.rounding import RoundingBench
+from edgeup.pipeline.precision.section import precision_section
 from edgeup.targets import Target, ir_version_of
 
 if TYPE_CHECKING:

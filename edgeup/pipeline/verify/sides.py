@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.verify_fp64 import check_small
+from edgeup.pipeline.verify.fp64 import check_small
 from edgeup.runtime.inputs import Case
 from edgeup.runtime.saved_outputs import SavedOutputs, feeds_sha256
 from edgeup.runtime.sessions import ENGINE_SUFFIXES

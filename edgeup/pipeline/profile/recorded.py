@@ -12,15 +12,15 @@ import numpy as np
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.gates import ANY_PERCENTILE, Condition, check_judgeable
-from edgeup.pipeline.profile import SCHEMA_VERSION, judge
-from edgeup.pipeline.profile_latency import latency_facts, latency_section
-from edgeup.pipeline.profile_layers import (
+from edgeup.pipeline.profile.latency import latency_facts, latency_section
+from edgeup.pipeline.profile.layers import (
     Layers,
     layers_section,
     read_model,
     recorded_layers,
 )
-from edgeup.pipeline.profile_request import PERCENTS, Gates
+from edgeup.pipeline.profile.model import SCHEMA_VERSION, judge
+from edgeup.pipeline.profile.request import PERCENTS, Gates
 from edgeup.pipeline.sections import tensor_section
 from edgeup.runtime.engine.layer_info import parse_layers
 from edgeup.runtime.engine.trtexec_exports import Query, parse_profile, parse_times

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.verify_inputs import Cases, InputRequest, closed, make_cases
-from edgeup.pipeline.verify_sides import (
+from edgeup.pipeline.verify.inputs import Cases, InputRequest, closed, make_cases
+from edgeup.pipeline.verify.sides import (
     ModuleSide,
     ReferencePrecision,
     Side,
@@ -37,7 +37,7 @@ def open_both(
         trust: load engines without a sidecar.
 
     Raises:
-        EdgeupError: see `edgeup.pipeline.verify_sides.open_side`.
+        EdgeupError: see `edgeup.pipeline.verify.sides.open_side`.
     """
     precisions: tuple[ReferencePrecision, ReferencePrecision] = (precision, "fp32")
     sides: dict[int, Side] = {}

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edgeup.pipeline.value_ranges import scan_weights
+from edgeup.pipeline.precision.value_ranges import scan_weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgeup.export.precision.plan import PrecisionPlan
-    from edgeup.pipeline.precision_choice import Choice
+    from edgeup.pipeline.precision.choice import Choice
     from edgeup.runtime.inputs import Case
 
 MEANS = (

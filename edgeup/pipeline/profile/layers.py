@@ -17,7 +17,7 @@ from edgeup.spec import Feeds, TensorSpec
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edgeup.pipeline.profile_subject import Subject
+    from edgeup.pipeline.profile.subject import Subject
     from edgeup.runtime.engine.layer_info import Layer
     from edgeup.runtime.engine.trtexec_exports import Profile
 

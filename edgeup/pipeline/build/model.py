@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgeup.export.precision.plan import PrecisionPlan
-    from edgeup.pipeline.precision import Io
+    from edgeup.pipeline.precision.lower import Io
     from edgeup.runtime.engine.downgrade import Asked
 
 _FLOATS = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16"}
@@ -67,7 +67,7 @@ def in_precision(
         EdgeupError: the target lacks the precision, the file is not float32, or a node that is
             to be kept is not in it.
     """
-    from edgeup.pipeline.precision import PrecisionRequest, lower_precision
+    from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
     from edgeup.pipeline.verified import cases_for
 
     own = file_precision(model)

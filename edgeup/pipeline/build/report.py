@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeup.pipeline.build_place import Place
-from edgeup.pipeline.build_wish import BuildWish, Prepared
+from edgeup.pipeline.build.place import Place
+from edgeup.pipeline.build.wish import BuildWish, Prepared
 from edgeup.runtime.engine.request import Built
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
 from edgeup.files import refuse_overwriting
-from edgeup.pipeline.build_commands import board_commands
-from edgeup.pipeline.build_model import asked_of
-from edgeup.pipeline.build_place import CannotBuildError, Place, find_place, finders
-from edgeup.pipeline.build_report import BuildFacts, BuildResult, build_result
-from edgeup.pipeline.build_wish import (
+from edgeup.pipeline.build.commands import board_commands
+from edgeup.pipeline.build.model import asked_of
+from edgeup.pipeline.build.place import CannotBuildError, Place, find_place, finders
+from edgeup.pipeline.build.report import BuildFacts, BuildResult, build_result
+from edgeup.pipeline.build.wish import (
     BuildWish,
     Prepared,
     Stage,

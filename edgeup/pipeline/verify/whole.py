@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.verified import Stage
-from edgeup.pipeline.verify import VerifiedPair, VerifyRequest, verify
-from edgeup.pipeline.verify_bisect import check_bisectable, first_nodes, is_onnx, nodes_to_keep
-from edgeup.pipeline.verify_sides import FileSide
+from edgeup.pipeline.verify.nodes import check_bisectable, first_nodes, is_onnx, nodes_to_keep
+from edgeup.pipeline.verify.pair import VerifiedPair, VerifyRequest, verify
+from edgeup.pipeline.verify.sides import FileSide
 
 
 def verify_whole(request: VerifyRequest, stage: Stage, stack: ExitStack) -> VerifiedPair:
     """Compare; look inside where that was asked for, and where NaN or infinity came out.
 
     Raises:
-        EdgeupError: see `verify` and `edgeup.pipeline.verify_bisect`.
+        EdgeupError: see `verify` and `edgeup.pipeline.verify.nodes`.
     """
     if request.bisect:
         check_bisectable("--bisect", request.reference, request.candidate)
@@ -50,7 +50,7 @@ def _with_first_nodes(request: VerifyRequest, done: VerifiedPair, stage: Stage) 
 
 
 def _with_fp32_nodes(request: VerifyRequest, done: VerifiedPair, stage: Stage) -> VerifiedPair:
-    from edgeup.pipeline.fp32_nodes import check_lowered
+    from edgeup.pipeline.precision.fp32_nodes import check_lowered
 
     assert isinstance(request.reference, FileSide)  # noqa: S101 - check_bisectable looked
     assert request.fp32_nodes is not None  # noqa: S101 - the caller looked

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.verified import Stage
-from edgeup.pipeline.verify_inputs import InputRequest, closed, make_cases
-from edgeup.pipeline.verify_sides import FileSide, SideRequest
+from edgeup.pipeline.verify.inputs import InputRequest, closed, make_cases
+from edgeup.pipeline.verify.sides import FileSide, SideRequest
 from edgeup.spec import Feeds, Tolerance
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edgeup.pipeline.fp32_nodes import Fp32Nodes
+    from edgeup.pipeline.precision.fp32_nodes import Fp32Nodes
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def first_nodes(
         EdgeupError: the two cannot be compared inside, or one does not run.
     """
     from edgeup.export.load import load_model
-    from edgeup.pipeline.bisect import Bisector
+    from edgeup.pipeline.verify.bisect import Bisector
 
     models = None if reference is None else load_model(reference), load_model(candidate)
     rewrites = _rewrites(candidate)
@@ -121,10 +121,10 @@ def nodes_to_keep(
     """The nodes of the reference that must stay float32 while all else is in ``precision``.
 
     Raises:
-        EdgeupError: see `edgeup.pipeline.fp32_nodes`.
+        EdgeupError: see `edgeup.pipeline.precision.fp32_nodes`.
     """
     from edgeup.export.load import input_specs, load_model
-    from edgeup.pipeline.fp32_nodes import find_fp32_nodes
+    from edgeup.pipeline.precision.fp32_nodes import find_fp32_nodes
     from edgeup.pipeline.stored import read_stored
 
     model: ir.Model = load_model(reference)

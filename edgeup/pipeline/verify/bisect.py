@@ -100,7 +100,7 @@ class Bisector:
         rewrites: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         from edgeup.export.passes.contract import AS_WRITTEN
-        from edgeup.pipeline.bisect_trail import trail_of
+        from edgeup.pipeline.verify.trail import trail_of
 
         models = [candidate] if reference is None else [reference, candidate]
         self._models = [_at_shapes(model, feeds) for model in models]

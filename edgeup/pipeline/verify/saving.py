@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from edgeup.files import Content
-from edgeup.pipeline.verify_inputs import Cases
-from edgeup.pipeline.verify_sides import Side
+from edgeup.pipeline.verify.inputs import Cases
+from edgeup.pipeline.verify.sides import Side
 from edgeup.runtime.saved_outputs import Origin, OutputsWriter
 
 NAMES = ("reference", "candidate")

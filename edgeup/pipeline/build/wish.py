@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.build_model import BuildModel, in_precision, shape_ranges
-from edgeup.pipeline.build_place import Using
+from edgeup.pipeline.build.model import BuildModel, in_precision, shape_ranges
+from edgeup.pipeline.build.place import Using
 from edgeup.runtime.engine.request import BuildOptions
 from edgeup.spec import TensorSpec
 from edgeup.targets import Target
@@ -17,7 +17,7 @@ from edgeup.targets import Target
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edgeup.pipeline.precision import Io
+    from edgeup.pipeline.precision.lower import Io
     from edgeup.runtime.engine.device import Device
 
 Stage = Callable[[str], None]
@@ -61,7 +61,7 @@ def check_wish(wish: BuildWish) -> None:
     Raises:
         EdgeupError: an option that the target, or its package, does not have.
     """
-    from edgeup.pipeline.precision import check_precision
+    from edgeup.pipeline.precision.lower import check_precision
 
     target, options = wish.target, wish.options
     rtx = target.backend == "tensorrt-rtx"

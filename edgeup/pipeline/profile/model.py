@@ -13,24 +13,24 @@ import numpy as np
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.baseline import Baseline, check_setting, regressions
 from edgeup.pipeline.gates import failures, gates_section
-from edgeup.pipeline.profile_board import board_facts, board_sections
-from edgeup.pipeline.profile_latency import (
+from edgeup.pipeline.profile.board import board_facts, board_sections
+from edgeup.pipeline.profile.latency import (
     latency_facts,
     latency_section,
     parts_section,
     throughput,
     warmup_section,
 )
-from edgeup.pipeline.profile_layers import (
+from edgeup.pipeline.profile.layers import (
     Layers,
     check_layer_model,
     engine_layers,
     layers_section,
     onnx_layers,
 )
-from edgeup.pipeline.profile_measure import Found, measure_subject
-from edgeup.pipeline.profile_request import Gates, ProfileRequest, check_request
-from edgeup.pipeline.profile_subject import Subject, Timed, joined, open_subject
+from edgeup.pipeline.profile.measure import Found, measure_subject
+from edgeup.pipeline.profile.request import Gates, ProfileRequest, check_request
+from edgeup.pipeline.profile.subject import Subject, Timed, joined, open_subject
 from edgeup.runtime.board.watch import require_locked_clocks
 from edgeup.runtime.latency import LOADS, ratio_of_loads
 from edgeup.runtime.memory import Memory, forget_peak, memory

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeup.pipeline.precision_search import Loss, by_loss, fewest_exceptions
-from edgeup.pipeline.rounding import Rounded, RoundingBench
-from edgeup.pipeline.value_ranges import (
+from edgeup.pipeline.precision.rounding import Rounded, RoundingBench
+from edgeup.pipeline.precision.search import Loss, by_loss, fewest_exceptions
+from edgeup.pipeline.precision.value_ranges import (
     Finding,
     Range,
     findings,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.estimate_place import Place, choose_mode, place_of
+from edgeup.pipeline.estimate.place import Place, choose_mode, place_of
 from edgeup.spec import TensorSpec
 from edgeup.targets import Target
 
@@ -89,7 +89,7 @@ def estimate_sections(
     """
     from edgeup.export.roofline.layers import layers_of
     from edgeup.export.roofline.speed import packaged_efficiency
-    from edgeup.pipeline.estimate_notices import estimate_notices
+    from edgeup.pipeline.estimate.notices import estimate_notices
 
     board, mode = choose_mode(target, power_mode)
     place = place_of(board, mode, precision or _precision_of(model))

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeup.pipeline.profile_board import watching
-from edgeup.pipeline.profile_request import ProfileRequest
-from edgeup.pipeline.profile_subject import Subject, Timed, open_subject
+from edgeup.pipeline.profile.board import watching
+from edgeup.pipeline.profile.request import ProfileRequest
+from edgeup.pipeline.profile.subject import Subject, Timed, open_subject
 from edgeup.runtime.board.watch import BoardRecord
 from edgeup.runtime.latency import LOADS
 from edgeup.runtime.timer import Budget, Measurement, Progress, WarmUp, measure_runs

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from edgeup.pipeline.profile_request import ProfileRequest
+from edgeup.pipeline.profile.request import ProfileRequest
 from edgeup.runtime.board.watch import BoardRecord, BoardWatch
 
 

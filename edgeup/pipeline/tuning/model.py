@@ -82,7 +82,7 @@ def tune_and_optimize(
     """
     from edgeup.export.packed import loadable
     from edgeup.export.passes.tuned import only_required, tuned_choice
-    from edgeup.pipeline.tuning_cache import TuningCache, this_machine
+    from edgeup.pipeline.tuning.cache import TuningCache, this_machine
 
     check_tunable(aim.target, aim.backend)
     notices: list[str] = []
@@ -144,7 +144,7 @@ def whole_model_ratio(
 
 def measured_judge(threads: int | None, seed: int, stage: Stage) -> Judge:
     """Times the forms of a site with ONNX Runtime on this CPU."""
-    from edgeup.pipeline.contest import contest
+    from edgeup.pipeline.tuning.contest import contest
     from edgeup.runtime.inputs import test_inputs
     from edgeup.runtime.latency import measure_onnx
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError, unknown
-from edgeup.pipeline.build_model import BuildModel
-from edgeup.pipeline.build_place import finders
-from edgeup.pipeline.build_wish import BuildWish, Prepared, prepare, typed, with_workspace
+from edgeup.pipeline.build.model import BuildModel
+from edgeup.pipeline.build.place import finders
+from edgeup.pipeline.build.wish import BuildWish, Prepared, prepare, typed, with_workspace
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 
 from edgeup.export.roofline.speed import calibration
 from edgeup.export.roofline.work import MEASURED_KINDS
-from edgeup.pipeline.estimate_place import Place
+from edgeup.pipeline.estimate.place import Place
 
 _FIGURES = ("gpu_max_mhz", "bandwidth_gbs", "bus_bits", "peak", "sms", "power_modes")
 """The fields of a board that an estimate counts with."""

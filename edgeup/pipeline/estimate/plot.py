@@ -50,7 +50,7 @@ def check_picture(goal: Path) -> None:
 
 
 def draw_estimate(report: Mapping[str, Any], suffix: str) -> bytes:
-    """A picture of a report of `edgeup.pipeline.estimate.estimate_file`.
+    """A picture of a report of `edgeup.pipeline.estimate.model.estimate_file`.
 
     Args:
         report: not changed.

@@ -1,0 +1,1 @@
+"""Forms chosen by measurement: `model` is the way through."""

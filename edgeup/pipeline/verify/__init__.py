@@ -1,0 +1,1 @@
+"""Two models, engines or saved outputs side by side: `whole` is the way through."""
