@@ -25,6 +25,10 @@ class MissingPackageError(EdgeupError):
         self.package = package
 
 
+_SHOWN = 40
+"""Names in a line: all decoders of a network, but not all nodes of one."""
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> EdgeupError:
     """An error for a name that is not in a list, with the nearest names of the list.
 
@@ -33,7 +37,12 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> EdgeupError:
         got: the name as it was written.
         known: the names that exist.
     """
-    names = list(known)
+    names = sorted(known) if isinstance(known, (set, frozenset)) else list(known)
     near = difflib.get_close_matches(got.lower(), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(names)}"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"there is {', '.join(names[:_SHOWN])}{more}"
+    )
     return EdgeupError(f"unknown {kind} {got!r}: {hint}")

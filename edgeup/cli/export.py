@@ -23,6 +23,7 @@ from edgeup.cli.options import (
 from edgeup.cli.precision_option import (
     IoPrecision,
     IoPrecisionOption,
+    KeepFp32Option,
     Precision,
     PrecisionOption,
 )
@@ -92,6 +93,7 @@ def export(
     ] = None,
     precision: PrecisionOption = Precision.FP32,
     io_precision: IoPrecisionOption = IoPrecision.FP32,
+    keep_fp32: KeepFp32Option = None,
     tune: TuneOption = False,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
@@ -115,6 +117,7 @@ def export(
         )
         from edgeup.pipeline.forms import Forms
         from edgeup.pipeline.gates import EXPORTED, check_judgeable, gated, parse_conditions
+        from edgeup.pipeline.precision.keep_list import read_keep_list
         from edgeup.pipeline.precision.lower import check_precision
         from edgeup.pipeline.subject import Dynamic
         from edgeup.pipeline.tuning.model import check_tunable
@@ -131,10 +134,11 @@ def export(
             forms=Forms(tune, threads, cache_folder() if tune else None),
             precision=precision.value,
             io_precision=io_precision.asked,
+            keep_fp32=frozenset() if keep_fp32 is None else read_keep_list(keep_fp32),
         )
         conditions = parse_conditions(fail_on or ())
         check_judgeable(conditions, EXPORTED, "export")
-        check_precision(request.precision, request.target, request.io_precision)
+        check_precision(request.precision, request.target, request.io_precision, request.keep_fp32)
         if tune:
             check_tunable(request.target.name, request.target.backend)
             _no_open_dimensions(request.dynamic)

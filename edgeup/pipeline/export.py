@@ -38,6 +38,7 @@ class ExportRequest:
     forms: Forms = field(default_factory=Forms)
     precision: str = "fp32"
     io_precision: Io = "fp32"
+    keep_fp32: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ def _lowered(proven: ProvenModel, stage: Stage) -> ProvenModel:
     from edgeup.runtime.inputs import test_inputs
 
     request, written = proven.request, proven.exported
-    asked = PrecisionRequest(request.precision, request.target, request.io_precision)
+    asked = PrecisionRequest(
+        request.precision, request.target, request.io_precision, request.keep_fp32
+    )
     cases = list(test_inputs(proven.subject.inputs, request.seed))
     lowered = lower_precision(written.optimized.model, asked, cases, stage)
     content, facts = finish(lowered.model)

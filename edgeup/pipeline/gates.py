@@ -249,4 +249,4 @@ def _not_as_asked(section: Mapping[str, Any] | None) -> str:
         return ""
     kept = [entry["node"] for entry in section["kept"]]
     more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
-    return f"{', '.join(kept[:3])}{more} stay fp32 where {section['asked']} was asked"
+    return f"{', '.join(kept[:3])}{more} kept in fp32 where {section['asked']} was asked"

@@ -159,3 +159,20 @@ def test_a_network_is_exported_in_bf16(edgeup: Any, tmp_path: Path) -> None:
     held = {tensor.data_type for tensor in onnx.load(tmp_path / "model.onnx").graph.initializer}
     assert TensorProto.BFLOAT16 in held
     assert report["onnx"]["opset"] == 22
+
+
+def test_export_keeps_the_nodes_of_a_list(edgeup: Any, tmp_path: Path) -> None:
+    arguments = ("export", "--decoder", "nnconv5dw", "--shape", "1x3x32x32", "--format", "json")
+    plain = edgeup(*arguments, "-o", tmp_path / "plain")
+    assert plain.status == 0, plain.err
+    model = onnx.load(tmp_path / "plain" / "model.onnx")
+    node = next(node.name for node in model.graph.node if node.op_type == "Conv")
+    (tmp_path / "keep.txt").write_text(f"{node}\tasked\n")
+    half = (*arguments, "-o", tmp_path / "half", "--keep-fp32", tmp_path / "keep.txt")
+    ran = edgeup(*half, "--precision", "fp16", "--fail-on", "precision")
+    assert ran.status == 1, ran.err
+    assert [entry["node"] for entry in ran.json["precision"]["kept"]] == [node]
+    assert ran.json["gates"]["failures"] == [f"precision: {node} kept in fp32 where fp16 was asked"]
+    ran = edgeup(*half)
+    assert ran.status == 2
+    assert "--keep-fp32 says what stays fp32 in another --precision" in ran.err

@@ -143,6 +143,6 @@ def test_a_node_that_stays_fp32_is_not_what_was_asked():
     section["kept"] = [{"node": f"exp_{number}"} for number in range(5)]
     found = gated(REPORT | {"precision": section}, conditions)
     assert found["gates"]["failures"] == [
-        "precision: exp_0, exp_1, exp_2 and 2 more stay fp32 where fp16 was asked"
+        "precision: exp_0, exp_1, exp_2 and 2 more kept in fp32 where fp16 was asked"
     ]
     assert gated(REPORT, conditions)["passed"] is True  # nothing was asked
