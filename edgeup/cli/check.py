@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgeup.cli.options import DEFAULT_TARGET, TargetOption
+from edgeup.cli.precision_option import Precision
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 
@@ -29,6 +30,10 @@ def check(
     build: Annotated[
         bool, typer.Option("--build", help="Ask NVIDIA's builder too, where it is installed.")
     ] = False,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Also say which nodes would stay in fp32 there."),
+    ] = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Would the target's TensorRT take an ONNX file, and compute what it says? Node by node."""
@@ -49,6 +54,7 @@ def check(
             shapes=tuple(parse_frozen(text) for text in shape or ()),
             static=static,
             build=build,
+            precision=None if precision is None else precision.value,
             command=command_line(sys.argv[1:]),
         )
         with progress() as stage:

@@ -38,17 +38,23 @@ def check_summary(report: Mapping[str, Any]) -> Iterable[RenderableType]:
             yield from _finding(verdict, group)
     if report["fallbacks"]:
         yield Text("\nDLA would leave to the GPU", style="bold")
-        for group in _grouped(report["fallbacks"], ("op", "reason")):
-            first = group[0]
-            yield Padding(Text(_names(group), style="cyan"), (0, 0, 0, 2), expand=False)
-            yield Padding(
-                Text(f"{first['reason']} [{first['evidence']}]"), (0, 0, 0, 4), expand=False
-            )
+        yield from _fallbacks(report["fallbacks"])
+    if (precision := report["precision"]) is not None:
+        stays = "these stay in fp32" if precision["in_fp32"] else "every node has it"
+        yield Text(f"\n{precision['asked']}: {stays}", style="bold")
+        yield from _fallbacks(precision["in_fp32"])
     if report["nvidia"] is not None:
         yield Text()
         yield from _nvidia(report["nvidia"])
     for notice in report["notices"]:
         yield Text(f"\nnote: {notice}", style="yellow")
+
+
+def _fallbacks(entries: Sequence[Entry]) -> Iterable[RenderableType]:
+    for group in _grouped(entries, ("op", "reason")):
+        first = group[0]
+        yield Padding(Text(_names(group), style="cyan"), (0, 0, 0, 2), expand=False)
+        yield Padding(Text(f"{first['reason']} [{first['evidence']}]"), (0, 0, 0, 4), expand=False)
 
 
 def _verdict(report: Mapping[str, Any]) -> Text:

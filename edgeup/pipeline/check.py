@@ -36,13 +36,15 @@ NOTICES: dict[tuple[int, int] | None, str] = {
 class CheckRequest:
     """How to check a file; ``static``: by rules alone; ``build``: ask NVIDIA's builder too.
 
-    ``command``: for the report, as a shell takes it.
+    ``precision``: also ask which nodes stay float32 in it. ``command``: for the report, as a
+    shell takes it.
     """
 
     target: Target
     shapes: tuple[TensorSpec, ...] = ()
     static: bool = False
     build: bool = False
+    precision: str | None = None
     command: str = ""
 
 
@@ -78,6 +80,7 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
     from edgeup.export.capability.check import check_model, is_accepted, is_refused
     from edgeup.export.load import freeze_shapes, load_model
 
+    _refuse_precision(request)
     stage(f"reading {path.name}")
     model = load_model(path)
     freeze_shapes(model, request.shapes)
@@ -88,6 +91,7 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
     try:
         findings = with_remedies(check_model(model, aim), model, aim)
         fallbacks = _fallbacks(model, request.target)
+        in_float32 = _in_float32(model, request)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         _refuse_invalid(path, error)
         raise
@@ -107,6 +111,7 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
         "target": request.target.to_json(),
         "nodes": [finding.to_json() for finding in findings],
         "fallbacks": fallbacks,
+        "precision": in_float32,
         "nvidia": None if asked is None else {**asdict(asked), "errors": list(asked.errors)},
         "notices": notices,
     }
@@ -255,6 +260,25 @@ def _known_of(target: Target, opset: int) -> list[str]:
     if target.version in NOTICES:
         notices.append(NOTICES[target.version])
     return notices
+
+
+def _refuse_precision(request: CheckRequest) -> None:
+    precision, target = request.precision, request.target
+    if precision is not None and precision not in target.precisions:
+        raise EdgeupError(
+            f"{target.name} has no {precision}; it has {', '.join(target.precisions)}"
+        )
+
+
+def _in_float32(model: ir.Model, request: CheckRequest) -> dict[str, Any] | None:
+    """What stays float32 in the precision that was asked about; None where none was."""
+    from edgeup.export.capability.precision import find_float32
+
+    precision, target = request.precision, request.target
+    if precision in (None, "fp32") or target.backend == "onnxruntime":
+        return None
+    found = find_float32(model, target.version, precision)
+    return {"asked": precision, "in_fp32": [fallback.to_json() for fallback in found]}
 
 
 def _fallbacks(model: ir.Model, target: Target) -> list[dict[str, Any]]:

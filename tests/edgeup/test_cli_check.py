@@ -353,3 +353,26 @@ def test_a_wrong_request_is_one_line(
     assert ran.status == 2
     assert reason in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_what_stays_float32_in_a_precision(edgeup: Callable, write: Callable) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    net (float[1,2,8,8] image, float[1,8,8,2] grid) => (float[1,2,8,8] depth)
+    <float[2,2,1,1] w = {1, 2, 3, 4}> {
+      a = Conv(image, w)
+      depth = GridSample(a, grid)
+    }"""
+    path = write(text, a="conv", depth="sample")
+    ask = ("check", path, "--static", "--format", "json", "--target")
+    ran = edgeup(*ask, "trt-10.3", "--precision", "bf16")
+    assert ran.status == 0, ran.err
+    jsonschema.validate(ran.json, schema())
+    assert ran.json["precision"]["asked"] == "bf16"
+    assert [entry["node"] for entry in ran.json["precision"]["in_fp32"]] == ["sample"]
+    assert edgeup(*ask, "trt-10.3", "--precision", "fp16").json["precision"]["in_fp32"] == []
+    assert edgeup(*ask, "trt-10.3").json["precision"] is None
+    ran = edgeup(*ask, "jetpack-4.6", "--precision", "bf16")
+    assert ran.status == 2
+    assert "jetpack-4.6 has no bf16; it has fp32" in ran.err
+    shown = edgeup("check", path, "--static", "--target", "trt-10.3", "--precision", "fp16").out
+    assert "fp16: every node has it" in shown

@@ -444,6 +444,7 @@ def test_a_narrower_candidate_gets_its_own_tolerance(
     ir.save(half, tmp_path / "half.onnx")
     report = run_json(edgeup, good, tmp_path / "half.onnx", status=0)
     assert report["candidate"]["precision"] == "fp16"
+    assert any("rounds less than a GPU does" in notice for notice in report["notices"])
     assert "fp16" in report["parity"][0]["tolerance"]["reason"]
     assert 1e-5 < report["parity"][0]["rmse"] < 1e-2
     run_json(edgeup, good, tmp_path / "half.onnx", "--rtol", "1e-6", status=1)

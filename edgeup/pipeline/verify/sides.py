@@ -168,10 +168,16 @@ def _onnx(path: Path, precision: ReferencePrecision, stack: ExitStack) -> Side:
         side = Side(_file_facts("onnx", path, own), own, session.inputs, session.run)
         side.facts["backend"] = "ONNX Runtime, CPU, optimisations off"
     stored = read_stored(path)
-    random = (f"{path.name} has random weights: its output means nothing",)
-    return replace(
-        side, preprocess=stored.preprocess, notices=random if stored.random_weights else ()
-    )
+    notices = []
+    if stored.random_weights:
+        notices.append(f"{path.name} has random weights: its output means nothing")
+    if side.precision in ("fp16", "bf16"):
+        notices.append(
+            f"{path.name} in {side.precision}: ONNX Runtime computes it here mostly in float32, "
+            f"and so rounds less than a GPU does, and hides an overflow inside; "
+            f"`edgeup optimize --precision` measures with every result rounded"
+        )
+    return replace(side, preprocess=stored.preprocess, notices=tuple(notices))
 
 
 def _precision_of(model: ir.Model) -> str:
