@@ -60,7 +60,7 @@ def test_a_command_of_the_readme_runs(command: str, tmp_path: Path, exported: Pa
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert len(done.stdout) > 100
+    assert len(done.stdout) > 10
     if arguments[0] == "export":
         assert len(list(tmp_path.glob("*/model.onnx"))) == 1
         assert len(list(tmp_path.glob("*/report.json"))) == 1

@@ -3,10 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,10 +181,16 @@ def jetson(tmp_path, monkeypatch):
 
 def children():
     """The processes that this one started and that are not gone."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True
-    )
-    return [line for line in listed.stdout.splitlines() if "tegrastats" in line]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            words = (process / "cmdline").read_bytes()
+        except OSError:  # gone in the meantime
+            continue
+        if int(parent) == os.getpid() and b"tegrastats" in words:
+            found.append(words)
+    return found
 
 
 def threads():
