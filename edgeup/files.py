@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import tempfile
@@ -51,6 +52,33 @@ def check_goal(goal: Path) -> None:
     if goal.exists() and not goal.is_file():  # renaming would put a file in /dev/null's place
         raise EdgeupError(f"could not write {goal}: it is no regular file; name another one")
     check_folder(goal.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256 in hexadecimal; models are large, so it is read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_goals(goals: Iterable[Path | None], read: Iterable[Path | None]) -> None:
+    """Refuse files that cannot be written, that are read, or that are named twice.
+
+    None stands for an option that was not given.
+
+    Raises:
+        EdgeupError: see `check_goal`; or one of the goals is read, or another goal, too.
+    """
+    taken = {os.path.realpath(path) for path in read if path is not None}
+    for goal in goals:
+        if goal is None:
+            continue
+        check_goal(goal)
+        if os.path.realpath(goal) in taken:
+            raise EdgeupError(f"{goal} would be overwritten, and it is read; name another file")
+        taken.add(os.path.realpath(goal))
 
 
 def refuse_overwriting(goals: Iterable[Path], read: Iterable[Path]) -> None:

@@ -177,6 +177,7 @@ def profile(
         from edgeup.cli.build_parse import parse_engine_shapes
         from edgeup.cli.profile_parse import parse_budget, parse_percents
         from edgeup.cli.progress import progress
+        from edgeup.files import check_goals
         from edgeup.pipeline.profile.model import profile_file
         from edgeup.pipeline.profile.recorded import Recorded, profile_recorded
         from edgeup.pipeline.profile.request import PERCENTS, ProfileRequest
@@ -185,7 +186,7 @@ def profile(
 
         page = None if output is None else output.with_suffix(".html")
         goals = [save_baseline, output, page, export_times, export_profile]
-        _check_goals(goals, [model, versus, baseline, onnx])
+        check_goals(goals, (model, versus, baseline, onnx))
         gates = _gates(fail_on or (), baseline, max_regression)
         shapes = parse_engine_shapes(shape)
         percents = PERCENTS if percentile is None else parse_percents(percentile)
@@ -260,18 +261,6 @@ def profile(
         return bool(done.report["passed"])
 
     return run_verb(style, body)
-
-
-def _check_goals(goals: list[Path | None], read: list[Path | None]) -> None:
-    from edgeup.files import check_goal
-
-    named = [path for path in goals if path is not None]
-    taken = {path.resolve() for path in read if path is not None}
-    for goal in named:
-        check_goal(goal)
-        if goal.resolve() in taken:
-            raise EdgeupError(f"{goal} would be overwritten, and it is read; name another file")
-        taken.add(goal.resolve())
 
 
 def _gates(fail_on: Any, baseline: Path | None, max_regression: str | None) -> Gates:

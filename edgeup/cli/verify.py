@@ -245,7 +245,7 @@ def verify(
             fp32_nodes=find_fp32_nodes,
         )
         page = None if output is None else page_beside(output)
-        goals = [path for path in (output, page, find_fp32_nodes) if path is not None]
+        goals = (output, page, find_fp32_nodes)
         _check_goals(
             goals, save_outputs, (reference, candidate, ground_truth, *(load_inputs or ()))
         )
@@ -281,15 +281,11 @@ def _refuse_idle(used: Mapping[str, bool]) -> None:
             raise EdgeupError(f"{option} {_IDLE[option]}")
 
 
-def _check_goals(goals: Sequence[Path], folder: Path | None, read: Sequence[object]) -> None:
+def _check_goals(goals: Sequence[Path | None], folder: Path | None, read: Sequence[object]) -> None:
     """Refuse what cannot be written, or would overwrite what is read, before any work is done."""
-    from edgeup.files import check_folder, check_goal
+    from edgeup.files import check_folder, check_goals
 
     if folder is not None:
         check_folder(folder)
         goals = [*goals, *(folder / f"{name}.npz" for name in ("reference", "candidate"))]
-    taken = {Path(str(path)).resolve() for path in read if path is not None}
-    for goal in goals:
-        check_goal(goal)
-        if goal.resolve() in taken:
-            raise EdgeupError(f"{goal} would be overwritten, and it is read: name another file")
+    check_goals(goals, [Path(str(path)) for path in read if path is not None])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgeup.errors import EdgeupError, unknown
+from edgeup.files import sha256_of
 from edgeup.models.catalog import (
     PRESETS,
     FastDepthConfig,
@@ -121,7 +121,7 @@ def _with_weights(choice: FastDepthChoice, path: Path, image: TensorSpec) -> Sub
     weights = {
         "source": "file",
         "path": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
         "kind": checkpoint.kind,
     }
     return _subject(config, module, image, weights, (*checkpoint.notes, *recognised.notes))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
+from edgeup.files import sha256_of
 from edgeup.models.networks import build_network, check_network_input, find_network
 from edgeup.pipeline.fastdepth import RANDOM_WEIGHTS
 from edgeup.pipeline.subject import Subject, example_arrays, require_torch
@@ -99,7 +99,7 @@ def _give_weights(
     facts: dict[str, object] = {
         "source": "file",
         "path": str(path),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
     }
     return facts, notes
 

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeup.files import sha256_of
 from edgeup.pipeline.build.place import Place
 from edgeup.pipeline.build.wish import BuildWish, Prepared
 from edgeup.runtime.engine.request import Built
@@ -57,7 +58,7 @@ def build_result(facts: BuildFacts, wish: BuildWish) -> BuildResult:
         "passed": engine is not None and facts.read_back.passed and model.passed,
         "onnx": {
             "path": str(facts.path),
-            "sha256": sha256(facts.path.read_bytes()),
+            "sha256": sha256_of(facts.path),
             "built_sha256": sha256(facts.content),
         },
         "target": wish.target.to_json(),

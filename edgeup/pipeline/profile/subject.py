@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
+from edgeup.files import sha256_of
 from edgeup.pipeline.profile.request import ProfileRequest
 from edgeup.pipeline.sections import tensor_section
 from edgeup.runtime.cpu import cpu_model
@@ -246,16 +246,12 @@ def _inputs_text(specs: Sequence[TensorSpec]) -> str:
 def _facts(
     path: Path, kind: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
 ) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
     return {
         "name": path.stem,
         "path": str(path),
         "kind": kind,
         "bytes": path.stat().st_size + _beside(path),
-        "sha256": digest.hexdigest(),
+        "sha256": sha256_of(path),
         "inputs": [tensor_section(spec) for spec in inputs],
         "outputs": [tensor_section(spec) for spec in outputs],
     }

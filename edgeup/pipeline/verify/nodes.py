@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
+from edgeup.files import sha256_of
 from edgeup.pipeline.verified import Stage
 from edgeup.pipeline.verify.inputs import InputRequest, closed, make_cases
 from edgeup.pipeline.verify.sides import FileSide, SideRequest
@@ -91,9 +92,7 @@ def first_nodes(
 
 def _rewrites(candidate: Path) -> Sequence[Mapping[str, Any]]:
     """Of the report that `optimize` and `export` write beside a model, if it is of this one."""
-    import hashlib
-
-    sha256 = hashlib.sha256(candidate.read_bytes()).hexdigest()
+    sha256 = sha256_of(candidate)
     for path in (candidate.with_suffix(".json"), candidate.with_name("report.json")):
         # A file of that name may be anybody's: what does not fit is passed over.
         with suppress(OSError, ValueError, KeyError, TypeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgeup.errors import EdgeupError
+from edgeup.files import sha256_of
 from edgeup.pipeline.verify.fp64 import check_small
 from edgeup.runtime.inputs import Case
 from edgeup.runtime.saved_outputs import SavedOutputs, feeds_sha256
@@ -135,15 +135,11 @@ def open_side(
 
 
 def _file_facts(kind: str, path: Path, precision: str) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
     return {
         "kind": kind,
         "name": path.name,
         "path": str(path),
-        "sha256": digest.hexdigest(),
+        "sha256": sha256_of(path),
         "precision": precision,
     }
 
