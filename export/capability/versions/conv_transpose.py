@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeup.export.capability.contract import Fault, Rule, Verdict
+from edgeup.export.capability.versions.ranks import rank_rule
 from edgeup.export.capability.versions.sources import importer
 from edgeup.export.passes.accept_conv_transpose import (
     BUILDS_STRIDED_AND_DILATED,
@@ -14,7 +15,7 @@ from edgeup.export.passes.accept_conv_transpose import (
 )
 from edgeup.export.passes.contract import Refusal
 from edgeup.export.passes.conv_nodes import read_conv_transpose
-from edgeup.export.passes.facts import attribute, rank, static_shape
+from edgeup.export.passes.facts import attribute, static_shape
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
 
 _ISSUE = "onnx/onnx-tensorrt#1042 (10.13)"
 _SPATIAL = 2
-_RANKS = (3, 4, 5)
-
-
-def _rank(node: ir.Node, aim: Aim) -> Fault | None:
-    dims = rank(node.inputs[0])
-    if aim.tensorrt is None or dims is None or dims in _RANKS:
-        return None
-    return Fault(
-        Verdict.REFUSED,
-        f"its input has {dims} dimensions; TensorRT has transposed convolutions on 1 to 3 axes",
-        f"{importer(aim)}: TensorRT only supports 1D, 2D or 3D deconvolutions!",
-    )
 
 
 def _form(node: ir.Node, aim: Aim) -> Fault | None:
@@ -122,7 +111,12 @@ def _divided(totals: Sequence[int], *, odd_at_end: bool) -> tuple[list[int], lis
 
 
 CONV_TRANSPOSE_RULES = (
-    Rule("conv-transpose-rank", ("ConvTranspose",), _rank),
+    rank_rule(
+        "conv-transpose-rank",
+        ("ConvTranspose",),
+        "TensorRT has transposed convolutions on 1 to 3 axes",
+        "TensorRT only supports 1D, 2D or 3D deconvolutions!",
+    ),
     Rule("conv-transpose-form", ("ConvTranspose",), _form),
     Rule("conv-transpose-output-shape", ("ConvTranspose",), _implied_pads),
     Rule("conv-transpose-strided-and-dilated", ("ConvTranspose",), _both_above_one),

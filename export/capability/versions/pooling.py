@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeup.export.capability.contract import Fault, Rule, Verdict
+from edgeup.export.capability.versions.ranks import rank_rule
 from edgeup.export.capability.versions.sources import importer
 from edgeup.export.passes.ceil_pooling import EVIDENCE, dropped_window
-from edgeup.export.passes.facts import attribute, rank
+from edgeup.export.passes.facts import attribute
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -15,18 +16,6 @@ if TYPE_CHECKING:
     from edgeup.export.passes.contract import Aim
 
 _POOLS = ("MaxPool", "AveragePool", "LpPool")
-_RANKS = (3, 4, 5)
-
-
-def _rank(node: ir.Node, aim: Aim) -> Fault | None:
-    dims = rank(node.inputs[0])
-    if aim.tensorrt is None or dims is None or dims in _RANKS:
-        return None
-    return Fault(
-        Verdict.REFUSED,
-        f"its input has {dims} dimensions; TensorRT pools on one to three axes",
-        f"{importer(aim)}: kernel_shape misaligns with the shape of the input tensor",
-    )
 
 
 def _indices(node: ir.Node, aim: Aim) -> Fault | None:
@@ -79,7 +68,12 @@ def _ceil_mode(node: ir.Node, aim: Aim) -> Fault | None:
 
 
 POOLING_RULES = (
-    Rule("pooling-rank", _POOLS, _rank),
+    rank_rule(
+        "pooling-rank",
+        _POOLS,
+        "TensorRT pools on one to three axes",
+        "kernel_shape misaligns with the shape of the input tensor",
+    ),
     Rule("pooling-indices", ("MaxPool",), _indices),
     Rule("pooling-dilations", _POOLS, _dilations),
     Rule("pooling-average-pads", ("AveragePool",), _average_pads),
