@@ -178,24 +178,12 @@ def measure_onnx(
     Raises:
         EdgeupError: a model cannot be loaded, or does not take the feeds.
     """
-    fed = {name: (model, feeds) for name, model in models.items()}
-    return measure_fed(fed, threads=threads, budget=budget, progress=progress)
-
-
-def measure_fed(
-    models: Mapping[str, tuple[ModelSource, Feeds]],
-    *,
-    threads: int | None = None,
-    budget: Budget = DEFAULT_BUDGET,
-    progress: Callable[[Progress], None] | None = None,
-) -> dict[str, Times]:
-    """`measure_onnx` where each model has feeds of its own."""
     with ExitStack() as stack:
         works = {
             name: stack.enter_context(
                 OnnxRuntimeSession(model, threads=threads, yield_cores=True)
             ).bind(feeds)
-            for name, (model, feeds) in models.items()
+            for name, model in models.items()
         }
         return measure(works, budget, progress=progress)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -102,12 +103,14 @@ def measure_runs(
     clock: Clock = time.perf_counter_ns,
     progress: Callable[[Progress], None] | None = None,
     begin: Callable[[], None] = lambda: None,
+    after: Mapping[str, Work] = MappingProxyType({}),
 ) -> Measurement:
     """Time callables against each other; a Ctrl-C passes through and leaves nothing changed.
 
     In every round each runs once. The order is drawn anew for every two rounds and reversed in
     the second, so that over such a pair each stands in the middle on average. ``begin`` is called
-    once, between warm-up and the first measured round.
+    once, between warm-up and the first measured round; ``after`` holds what follows each run of
+    a callable, untimed.
 
     Raises:
         EdgeupError: there is nothing to time.
@@ -116,13 +119,17 @@ def measure_runs(
         raise EdgeupError("nothing to time")
     orders = _orders(list(works), seed)
     report = _throttled(progress, clock)
-    warmup = _warm_up(works, budget, orders, clock, report)
+
+    def run() -> _Round:
+        return _round(works, next(orders), clock, after)
+
+    warmup = _warm_up(works, budget, run, clock, report)
     rounds: list[_Round] = []
     with _without_gc():
         begin()
         start = clock()
         while True:
-            rounds.append(_round(works, next(orders), clock))
+            rounds.append(run())
             elapsed_s = (clock() - start) * 1e-9
             share = min(elapsed_s / budget.duration_s, 1.0) if budget.duration_s > 0 else 1.0
             share = min(share, len(rounds) / budget.min_rounds)
@@ -140,7 +147,9 @@ _Round: TypeAlias = "dict[str, tuple[int, float]]"
 """By name: the clock at the start, and the milliseconds."""
 
 
-def _round(works: Mapping[str, Work], order: Sequence[str], clock: Clock) -> _Round:
+def _round(
+    works: Mapping[str, Work], order: Sequence[str], clock: Clock, after: Mapping[str, Work]
+) -> _Round:
     times = {}
     for name in order:
         work = works[name]
@@ -148,6 +157,8 @@ def _round(works: Mapping[str, Work], order: Sequence[str], clock: Clock) -> _Ro
         result = work()
         stop = clock()
         del result  # freed outside the timed part
+        if name in after:
+            after[name]()
         times[name] = (start, (stop - start) * 1e-6)
     return times
 
@@ -158,7 +169,7 @@ _WINDOW = 5  # rounds whose medians are compared, at least: enough to outvote tw
 def _warm_up(
     works: Mapping[str, Work],
     budget: Budget,
-    orders: Iterator[Sequence[str]],
+    run: Callable[[], _Round],
     clock: Clock,
     report: Callable[[Progress], None],
 ) -> WarmUp:
@@ -173,7 +184,7 @@ def _warm_up(
             look_s = elapsed_s + budget.warmup_s / 10  # a look costs time: it sorts
         if elapsed_s >= budget.warmup_limit_s and len(rounds) >= budget.warmup_rounds:
             return WarmUp(len(rounds), elapsed_s, settled=False)
-        rounds.append(_round(works, next(orders), clock))
+        rounds.append(run())
         report(Progress("warm-up", min(elapsed_s / max(budget.warmup_s, 1e-9), 1.0)))
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +18,6 @@ from edgeup.cli.options import (
     given_path,
 )
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
-from edgeup.errors import EdgeupError, unknown
-
-if TYPE_CHECKING:
-    from edgeup.cli.named import NamedModel
 
 
 def compare(
@@ -53,6 +47,15 @@ def compare(
         list[str] | None,
         typer.Option(metavar="NAMES", help="fp32, fp16, or both: fp32,fp16.", show_default="fp32"),
     ] = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="What runs them: onnxruntime (CPU), torch (the module, eager, CPU), tensorrt "
+            "(an engine, built here); several with commas between them.",
+            show_default="onnxruntime",
+        ),
+    ] = None,
     target: TargetOption = DEFAULT_TARGET,
     output: Annotated[
         Path | None,
@@ -67,64 +70,44 @@ def compare(
     ] = None,
     threads: ThreadsOption = None,
     duration: Annotated[
-        float, typer.Option(min=0.0, max=86_400.0, help="Seconds to measure, per decoder.")
+        float, typer.Option(min=0.0, max=86_400.0, help="Seconds to measure, per model.")
     ] = 3.0,
     seed: SeedOption = 0,
     style: FormatOption = Format.TEXT,
 ) -> int:
-    """Compare decoders on one encoder: parity of each, then latency of all in turn."""
+    """Compare decoders on one encoder: parity, latency in turns and energy of each."""
 
     def body(answer: Answer) -> bool:
-        from functools import partial
-
+        from edgeup.cli.compare_plan import Asked, plan
         from edgeup.cli.compare_summary import compare_summary
-        from edgeup.cli.compare_variants import choose_precisions, split, variants
-        from edgeup.cli.named import NamedModel, named_subject
         from edgeup.cli.progress import progress
         from edgeup.files import check_folder, write_all
         from edgeup.html.files import html_of
-        from edgeup.models.networks import find_network
-        from edgeup.pipeline.compare import CompareRequest, compare_subjects
+        from edgeup.pipeline.compare import compare_subjects
         from edgeup.pipeline.compare_plot import draw, require_matplotlib
-        from edgeup.pipeline.precision.lower import check_precision
-        from edgeup.report import command_line, to_bytes
-        from edgeup.targets import find_target
+        from edgeup.report import to_bytes
 
-        names = choose_decoders(decoder, model, find_network(model).decoders)
-        chosen = variants(names, choose_precisions(precision or ()), split(shape or (), "--shape"))
-        named = {
-            name: NamedModel(model, encoder=encoder, decoder=one.decoder, skip=skip, seed=seed)
-            for name, one in chosen.items()
-        }
-        for name, one in chosen.items():
-            _check_combination(named[name])
-            check_precision(one.precision, find_target(target))
-        request = CompareRequest(
-            network=model,
-            command=command_line(sys.argv[1:]),
-            target=find_target(target),
-            threads=threads,
-            seed=seed,
-            duration_s=duration,
-            precisions={name: one.precision for name, one in chosen.items()},
+        entrants, request = plan(
+            Asked(
+                decoder=decoder,
+                model=model,
+                encoder=encoder,
+                skip=skip,
+                option=option or (),
+                shape=shape or (),
+                precision=precision or (),
+                backend=backend or (),
+                target=target,
+                threads=threads,
+                duration=duration,
+                seed=seed,
+            )
         )
         folder = output or Path(f"{model}-decoders")
         check_folder(folder)
         require_matplotlib()
         with progress() as stage:
-            report = compare_subjects(
-                {
-                    name: partial(
-                        named_subject,
-                        named[name],
-                        option or (),
-                        () if one.shape is None else (one.shape,),
-                    )
-                    for name, one in chosen.items()
-                },
-                request,
-                stage,
-            )
+            report = compare_subjects(entrants, request, stage)
             stage("drawing")
             picture = draw(report)
         write_all(
@@ -141,33 +124,3 @@ def compare(
         return bool(report["passed"])
 
     return run_verb(style, body)
-
-
-def choose_decoders(texts: Sequence[str], model: str, known: Sequence[str]) -> list[str]:
-    """Names with commas between them, or ``all``.
-
-    Raises:
-        EdgeupError: a name that there is not, or one that is there twice; ``all`` beside others;
-            a model without a choice of decoders.
-    """
-    if not known:
-        raise EdgeupError(f"{model} has no choice of decoders, so there is nothing to compare")
-    names = [name.strip() for text in texts for name in text.split(",")]
-    if names == ["all"]:
-        return list(known)
-    if "all" in names:
-        raise EdgeupError("--decoder all is every decoder; leave the other names out")
-    for name in names:
-        if name not in known:
-            raise unknown("decoder", name, (*known, "all"))
-        if names.count(name) > 1:
-            raise EdgeupError(f"--decoder names {name} twice; leave one out")
-    return names
-
-
-def _check_combination(named: NamedModel) -> None:
-    """Refuse a decoder that goes with no such encoder or skip before the others are exported."""
-    from edgeup.pipeline.fastdepth import FastDepthChoice, configure
-
-    if named.model == "fastdepth":
-        configure(FastDepthChoice(None, named.encoder, named.decoder, named.skip))

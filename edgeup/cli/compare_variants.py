@@ -1,4 +1,4 @@
-"""What `edgeup compare` compares: decoders x precisions x shapes, each with a name of its own."""
+"""What `edgeup compare` compares: decoders x precisions x shapes x backends, each with a name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRECISIONS = ("fp32", "fp16")
 
 @dataclass(frozen=True)
 class Variant:
-    """One model of the comparison; ``shape`` None is the model's own."""
+    """One network of the comparison; ``shape`` None is the model's own."""
 
     decoder: str
     precision: str
@@ -33,16 +33,26 @@ def variants(
     return found
 
 
-def choose_precisions(texts: Sequence[str]) -> list[str]:
-    """Names with commas between them; fp32 where there is none.
+def rows(name: str, backends: Sequence[str], left_out: Sequence[str]) -> dict[str, str]:
+    """For each backend that runs a variant, the name in the report; the backend where several."""
+    several = len(backends) > 1
+    return {
+        backend: f"{name} {backend}" if several else name
+        for backend in backends
+        if backend not in left_out
+    }
+
+
+def choose(texts: Sequence[str], option: str, known: Sequence[str], default: str) -> list[str]:
+    """Names with commas between them; the default where there is none.
 
     Raises:
         EdgeupError: a name that there is not, or one that is there twice.
     """
-    names = split(texts, "--precision") or ["fp32"]
+    names = split(texts, option) or [default]
     for name in names:
-        if name not in PRECISIONS:
-            raise unknown("precision", name, PRECISIONS)
+        if name not in known:
+            raise unknown(option.removeprefix("--"), name, known)
     return names
 
 
@@ -56,4 +66,24 @@ def split(texts: Sequence[str], option: str) -> list[str]:
     for name in names:
         if names.count(name) > 1:
             raise EdgeupError(f"{option} names {name} twice; leave one out")
+    return names
+
+
+def choose_decoders(texts: Sequence[str], model: str, known: Sequence[str]) -> list[str]:
+    """Names with commas between them, or ``all``.
+
+    Raises:
+        EdgeupError: a name that there is not, or one that is there twice; ``all`` beside others;
+            a model without a choice of decoders.
+    """
+    if not known:
+        raise EdgeupError(f"{model} has no choice of decoders, so there is nothing to compare")
+    names = split(texts, "--decoder")
+    if names == ["all"]:
+        return list(known)
+    if "all" in names:
+        raise EdgeupError("--decoder all is every decoder; leave the other names out")
+    for name in names:
+        if name not in known:
+            raise unknown("decoder", name, (*known, "all"))
     return names

@@ -9,11 +9,12 @@ from itertools import pairwise
 from edgeup.html import words
 from edgeup.html.markup import Markup, tag
 from edgeup.html.scale import Scale, ticks
+from edgeup.pareto import efficient
 
 
 @dataclass(frozen=True)
 class Point:
-    """A run; less is better on both axes, and both are positive."""
+    """A run; less is better on both axes. What is not above 0 stands on the axis's edge."""
 
     name: str
     x: float
@@ -21,18 +22,22 @@ class Point:
 
 
 def frontier(points: Sequence[Point]) -> list[Point]:
-    """Those that no other point beats, from left to right."""
-    best: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.x, point.y)):
-        if not best or point.y < best[-1].y:
-            best.append(point)
-    return best
+    """Those that no other point beats, from left to right; of points in one place, the first."""
+    good = efficient([(point.x, point.y) for point in points])
+    best = [point for point, is_good in zip(points, good, strict=True) if is_good]
+    return sorted({(point.x, point.y): point for point in reversed(best)}.values(), key=_place)
+
+
+def _place(point: Point) -> tuple[float, float]:
+    return point.x, point.y
 
 
 def pareto(points: Sequence[Point], x_name: str, y_name: str) -> Markup:
     """The plot, and below it the names of what lies on the line; names would cover each other."""
     x = Scale.around([point.x for point in points], 48, 386, by=1.25)
-    y = Scale.around([point.y for point in points], 258, 26, by=1.25)
+    heights = [point.y for point in points if point.y > 0]
+    edge = [min(heights) / 3] if len(heights) < len(points) else []
+    y = Scale.around([*heights, *edge], 258, 26, by=1.25)
     best = frontier(points)
     corners = [best[0]]
     for before, after in pairwise(best):
@@ -74,4 +79,5 @@ def _mark(point: Point, x: Scale, y: Scale, best: bool) -> Markup:
 
 
 def _number(number: int, point: Point, x: Scale, y: Scale) -> Markup:
-    return tag("text", str(number), x=x(point.x), y=y(point.y) - 8, class_="mid")
+    """At the left, where the line never is: it comes from above, and goes on to the right."""
+    return tag("text", str(number), x=x(point.x) - 8, y=y(point.y) + 4, class_="end")

@@ -1,23 +1,24 @@
-"""The picture of a comparison: MACs against latency, a labelled point per model."""
+"""The picture of a comparison: error, energy and MACs against latency, each in a panel."""
 
 from __future__ import annotations
 
 import io
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import MissingPackageError
-from edgeup.pipeline.label_placement import Box, Place, place_labels
+from edgeup.pipeline.compare_panel import CROWD, INK, MARKER, Panel, Point, draw_panel, label_panel
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Okabe & Ito 2008: told apart with any colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_INK = "#333333"
-_MARKER = 7  # points; the radius is half of it
+_SHAPES = {"onnxruntime": "o", "torch": "s", "tensorrt": "^"}
+_GREY = "#777777"
+
+Entry = Mapping[str, Any]
 
 
 def require_matplotlib() -> None:
@@ -36,116 +37,138 @@ def draw(report: Mapping[str, Any]) -> bytes:
     """A PNG of a report of `edgeup.pipeline.compare.compare_subjects`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(9.0, 6.4), dpi=150, facecolor="white", layout="constrained")
+    panels = panels_of(report["models"])
+    size = (9.0, 1.3 + 4.7 * len(panels))
+    figure = Figure(
+        figsize=size, dpi=150, facecolor="white", layout=ConstrainedLayoutEngine(h_pad=0.12)
+    )
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    names = [str(entry["name"]) for entry in report["models"]]
-    gmacs = [_macs(entry) / 1e9 for entry in report["models"]]
-    medians = [entry["latency"]["median_ms"] for entry in report["models"]]
-    _dress(axes, gmacs, medians)
-    axes.set_title(_title(report), loc="left", fontsize=10, color=_INK)
-    colours = _colours(names)
-    for family in dict.fromkeys(map(_family, names)):
-        members = [i for i, name in enumerate(names) if _family(name) == family]
-        axes.plot(
-            [gmacs[i] for i in members],
-            [medians[i] for i in members],
-            "o",
-            markersize=_MARKER,
-            color=colours[members[0]],
-            markeredgecolor="white",
-            label=family,
-        )
-    if 1 < len(set(colours)) < len(names):
-        axes.legend(loc="lower right", frameon=True, fontsize=9)
+    grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)
+    figure.suptitle(_title(report), x=0.01, ha="left", fontsize=10, color=INK)
+    handles = list(_legend(report["models"]))
+    figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False, fontsize=9)
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        draw_panel(axes, panel)
+    grid[-1, 0].set_xlabel("median latency, ms (log scale)", color=INK)
     figure.draw_without_rendering()  # settles the layout, so that places in pixels hold
-    _label(axes, names, list(zip(gmacs, medians, strict=True)), colours)
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        label_panel(axes, panel)
     stream = io.BytesIO()
     # Without metadata, which would hold matplotlib's version and nothing of ours.
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
 
 
-def _macs(entry: Mapping[str, Any]) -> int:
-    """Of the graph that was timed; where its shapes leave them open, of the network."""
-    macs: int | None = entry["onnx"]["macs"]
-    return int(entry["model"]["macs"]) if macs is None else macs
+def panels_of(entries: Sequence[Entry]) -> list[Panel]:
+    """Those for which there are figures: a logarithmic axis needs one above 0."""
+    quantities = (
+        ("largest error, of the output's peak (log scale)", _error, True),
+        ("energy of an inference above idle, mJ (log scale)", _energy, True),
+        ("GMACs of the graph that runs (log scale)", _gmacs, False),
+    )
+    colours = _colours(entries)
+    panels = []
+    for words, quantity, has_front in quantities:
+        points = tuple(
+            Point(
+                entry["name"],
+                entry["latency"]["median_ms"],
+                value,
+                colour,
+                _SHAPES[entry["backend"]],
+                entry["pareto"],
+            )
+            for entry, colour in zip(entries, colours, strict=True)
+            if (value := quantity(entry)) is not None
+        )
+        if any(point.y > 0 for point in points):
+            panels.append(Panel(words, points, has_front))
+    return panels
 
 
-def _family(name: str) -> str:
+def _error(entry: Entry) -> float | None:
+    found: float | None = entry["error_of_peak"]
+    return found
+
+
+def _energy(entry: Entry) -> float | None:
+    found: float | None = entry["power"].get("energy_per_inference_mj")
+    return found
+
+
+def _gmacs(entry: Entry) -> float | None:
+    """Of the exported graph; where its shapes leave them open, or there is none, as written."""
+    macs = entry.get("onnx", {}).get("macs")
+    return float(entry["model"]["macs"] if macs is None else macs) / 1e9
+
+
+def _family(entry: Entry) -> str:
     """What stands before the kernel size: ``nnconv`` of ``nnconv5dw``."""
-    return re.sub(r"\d.*", "", name)
+    return re.sub(r"\d.*", "", str(entry["model"]["decoder"]))
 
 
-def _colours(names: Sequence[str]) -> list[str]:
-    families = list(dict.fromkeys(map(_family, names)))
-    return [_COLOURS[families.index(_family(name)) % len(_COLOURS)] for name in names]
+def _colours(entries: Sequence[Entry]) -> list[str]:
+    families = list(dict.fromkeys(map(_family, entries)))
+    return [_COLOURS[families.index(_family(entry)) % len(_COLOURS)] for entry in entries]
 
 
 def _title(report: Mapping[str, Any]) -> str:
-    latency = report["models"][0]["latency"]
-    encoder = report["models"][0]["model"].get("encoder")
-    shape = "x".join(str(dim) for dim in report["inputs"][0]["shape"])
+    entries = report["models"]
+    encoder = entries[0]["model"].get("encoder")
+    shapes = _listed(
+        "x".join(map(str, tensor["shape"]))
+        for entry in entries
+        for tensor in entry["model"]["inputs"]
+    )
+    latencies = [entry["latency"] for entry in entries]
+    where = "; ".join(
+        f"{_listed(one['backend'] for one in latencies if one['device'] == device)} on {device}"
+        for device in dict.fromkeys(one["device"] for one in latencies)
+    )
+    costs = "error, latency and energy" if _all_measured(entries) else "error and latency"
     return (
         f"Decoders of {report['network']}{f', {encoder} encoder' if encoder else ''}, "
-        f"input {shape}: lower left is better\n"
-        f"ONNX Runtime on {latency['device']}, {latency['threads']} threads, "
-        f"{latency['iterations']} rounds; says nothing of a GPU"
+        f"input {shapes}: lower left is better\n"
+        f"{where}\n"
+        f"{max(one['threads'] for one in latencies)} CPU threads, {latencies[0]['iterations']} "
+        f"rounds in turn; says nothing of another device\n"
+        f"Pareto-efficient: of {costs}, no other is better in one and no worse in the "
+        f"rest{'; only these are named' if len(entries) > CROWD else ''}"
     )
 
 
-def _dress(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set(xscale="log", yscale="log", xlim=_limits(x), ylim=_limits(y))
-    axes.set_xlabel("GMACs of the exported graph (log scale)", color=_INK)
-    axes.set_ylabel("median latency on the CPU, ms (log scale)", color=_INK)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    axes.grid(visible=True, which="major", color="#e4e4e4")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+def _all_measured(entries: Sequence[Entry]) -> bool:
+    return all(entry["power"]["measured"] for entry in entries)
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """A factor of 5 at least, so that two of the ticks 1, 2, 5, 10 are inside."""
-    low, high = min(values), max(values)
-    margin = max(1.3, math.sqrt(5 * low / high))
-    return low / margin, high * margin
+def _listed(texts: Iterator[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
 
 
-def _label(
-    axes: Axes, names: Sequence[str], points: Sequence[Place], colours: Sequence[str]
-) -> None:
-    """Write each name beside its point, with a thin line to it where it had to move away."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # noqa: S101 - it was made by this figure
-    places = [(float(x), float(y)) for x, y in axes.transData.transform(points)]
-    texts = [
-        axes.text(0, 0, name, fontsize=8, color=_darker(colour), transform=None, va="bottom")
-        for name, colour in zip(names, colours, strict=True)
-    ]
-    extents = [text.get_window_extent() for text in texts]
-    legend = axes.get_legend()
-    radius = _MARKER / 2 * figure.dpi / 72  # 72 points are an inch
-    boxes = place_labels(
-        places,
-        [(extent.width, extent.height) for extent in extents],
-        radius=radius,
-        inside=Box(*axes.get_window_extent().extents),
-        obstacles=[] if legend is None else [Box(*legend.get_window_extent().extents)],
-    )
-    for text, box, place in zip(texts, boxes, places, strict=True):
-        text.set_position((box.left, box.bottom))
-        if box.distance(place) > 2 * radius:
-            ends = zip(place, box.nearest(place), strict=True)
-            axes.plot(*ends, color=text.get_color(), linewidth=0.6, transform=None, zorder=1)
+def _legend(entries: Sequence[Entry]) -> Iterator[Line2D]:
+    """What filling, shape and colour mean, as far as they tell anything apart."""
+    from matplotlib.lines import Line2D
 
+    def mark(label: str, colour: str, shape: str = "o", fill: str | None = None) -> Line2D:
+        return Line2D(
+            *([], []),
+            linestyle="",
+            marker=shape,
+            markersize=MARKER,
+            color=colour,
+            markerfacecolor=fill or colour,
+            label=label,
+        )
 
-def _darker(colour: str) -> str:
-    """Three fifths of each channel: small text on white needs more contrast than a disc."""
-    channels = (int(colour[i : i + 2], 16) * 3 // 5 for i in (1, 3, 5))
-    return "#" + "".join(f"{channel:02x}" for channel in channels)
+    yield mark("filled: Pareto-efficient", _GREY)
+    yield mark("hollow: another is better", _GREY, fill="white")
+    backends = list(dict.fromkeys(entry["backend"] for entry in entries))
+    if len(backends) > 1:
+        for backend in backends:
+            yield mark(backend, _GREY, _SHAPES[backend])
+    families = dict(zip(map(_family, entries), _colours(entries), strict=True))
+    if len(families) > 1:
+        for family, colour in families.items():
+            yield mark(family, colour)

@@ -160,6 +160,7 @@ def test_too_little_memory_is_refused_before_the_timing(monkeypatch: pytest.Monk
 
     from edgeup.errors import EdgeupError
     from edgeup.pipeline import compare
+    from edgeup.pipeline.compare_request import CompareRequest, Entrant
     from edgeup.pipeline.subject import Subject
     from edgeup.runtime.machine import Machine
     from edgeup.spec import TensorSpec
@@ -170,10 +171,11 @@ def test_too_little_memory_is_refused_before_the_timing(monkeypatch: pytest.Monk
         return Subject("conv", "one convolution", torch.nn.Conv2d(3, 4, 3), (spec,), ("y",), {})
 
     monkeypatch.setattr(Machine, "read", lambda *_: "MemTotal: 9 kB\nMemAvailable:  1 kB\n")
-    monkeypatch.setattr(compare, "_time", None)
-    request = compare.CompareRequest("none", "edgeup compare", find_target("cpu"))
+    monkeypatch.setattr(compare, "measure", None)
+    request = CompareRequest("none", "edgeup compare", find_target("cpu"))
+    entrants = [Entrant(name, make, "fp32", {"onnxruntime": name}) for name in "ab"]
     with pytest.raises(EdgeupError, match=r"first 1 of 2 models alone need .* compare fewer"):
-        compare.compare_subjects({"a": make, "b": make}, request, lambda _: None)
+        compare.compare_subjects(entrants, request, lambda _: None)
 
 
 def test_labels_cover_neither_each_other_nor_points() -> None:

@@ -48,6 +48,17 @@ def test_times_are_those_of_the_clock():
     np.testing.assert_array_equal(times["b"], [5, 5, 5, 5])
 
 
+def test_what_follows_a_run_is_not_timed():
+    clock, log = Clock(), []
+    works = {name: _work(clock, [2.0], log, name) for name in "ab"}
+    rest = _work(clock, [100.0], log, "rest")
+    measured = measure_runs(works, _budget(min_rounds=4), clock=clock, after={"b": rest})
+    np.testing.assert_array_equal(measured.times["a"], [2] * 4)
+    np.testing.assert_array_equal(measured.times["b"], [2] * 4)
+    assert Counter(log) == {"a": 4, "b": 4, "rest": 4}
+    assert all(log[at + 1] == "rest" for at, name in enumerate(log) if name == "b")
+
+
 def test_every_round_runs_each_once_and_the_order_is_balanced():
     clock, log = Clock(), []
     works = {name: _work(clock, [1.0], log, name) for name in "abc"}
