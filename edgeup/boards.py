@@ -78,7 +78,8 @@ class PowerMode:
 class Board:
     """A Jetson module. ``memory_gb`` holds each variant's; ``peak`` and ``bandwidth_gbs`` are at
     the highest clocks of the standard configuration, dense, as in `PowerMode`; ``rails`` are the
-    power rails that it measures, and ``total_rail`` the one of the whole module, if there is one.
+    power rails that it measures, and ``total_rails`` those whose sum stands for the whole module:
+    the others are contained in them.
     """
 
     name: str
@@ -97,7 +98,7 @@ class Board:
     power_modes: tuple[PowerMode, ...]
     default_mode: str
     rails: Mapping[str, str]
-    total_rail: str | None
+    total_rails: tuple[str, ...]
     sources: Mapping[str, str]
     unverified: tuple[str, ...]
 
@@ -164,7 +165,7 @@ def _board(entry: Mapping[str, Any]) -> Board:
             peak = _peak(rates, row["sms"], row["gpu_mhz"])
             bandwidth = _bandwidth_gbs(bus_bits, row["emc_mhz"])
         modes.append(PowerMode(**mode, peak=peak, bandwidth_gbs=bandwidth))
-    for key in ("memory_gb", "precisions", "unverified", "compute_capability"):
+    for key in ("memory_gb", "precisions", "unverified", "compute_capability", "total_rails"):
         fields[key] = tuple(entry[key])
     return Board(**fields | {"power_modes": tuple(modes), "dla": _dla(entry["dla"])})
 

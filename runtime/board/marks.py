@@ -13,9 +13,15 @@ _IDLE_PERCENT = 10.0
 
 
 def throttling(
-    before: BoardState, during: Sequence[BoardState], after: BoardState
+    before: BoardState,
+    during: Sequence[BoardState],
+    after: BoardState,
+    timed: Sequence[BoardState],
 ) -> tuple[str, ...]:
-    """How the board slowed itself down between two looks; empty where it did not."""
+    """How the board slowed itself down between two looks; empty where it did not.
+
+    ``timed`` are those of ``during`` while the timed runs went on.
+    """
     rises = {
         name: count - before.over_current.get(name, count)
         for name, count in after.over_current.items()
@@ -27,7 +33,7 @@ def throttling(
     ]
     found += _cooling(before, (*during, after))
     found += _caps(before, (*during, after))
-    found += _drops(before, during)
+    found += _drops(before, timed)
     return tuple(found)
 
 
@@ -57,22 +63,24 @@ def _caps(before: BoardState, later: Sequence[BoardState]) -> list[str]:
     return found
 
 
-def _drops(before: BoardState, during: Sequence[BoardState]) -> list[str]:
+def _drops(before: BoardState, timed: Sequence[BoardState]) -> list[str]:
     """GPU or memory below the clock that they were locked to; else a GPU that fell while busy.
 
-    A clock that is not locked falls by itself when there is little to do, but not when the GPU
-    has no pause.
+    A locked clock may rest while nothing runs on the GPU, but not between the inferences of one
+    run: if the GPU worked at any look, the clock counts at every look. A clock that is not locked
+    falls by itself when there is little to do, but not when the GPU has no pause.
     """
     found = {}
     highest = 0.0
-    for state in during:
+    working = any(s.gpu_load is None or s.gpu_load >= _IDLE_PERCENT for s in timed)
+    for state in timed:
         load = state.gpu_load
         for name in ("gpu", "memory"):
             start, now = before.clock(name), state.clock(name)
             held = None if start is None else start.held_mhz
             if held is None or now is None or not now.mhz:
                 continue
-            if now.mhz < held * _FELL and (load is None or load >= _IDLE_PERCENT):
+            if now.mhz < held * _FELL and working:
                 found[name] = (
                     f"the {name} clock fell to {now.mhz:.0f} MHz though locked at {held:.0f}"
                 )

@@ -17,6 +17,10 @@ LEAST_SAMPLES = 10
 """In the timed window, and in the idle one: a disturbed sample then moves a mean by a tenth of
 its own error at most."""
 
+_PERIODS, _HICCUP_S, _SHARE = 5.0, 0.25, 0.02
+"""The longest time without a sample in the timed window: so many periods; or what a busy machine
+may delay one; or a share of the window that no power between idle and full makes matter."""
+
 
 @dataclass(frozen=True)
 class PowerSample:
@@ -37,6 +41,9 @@ class Window:
     def seconds(self) -> float:
         """Its length."""
         return self.stop_s - self.start_s
+
+    def __contains__(self, at_s: float) -> bool:
+        return self.start_s <= at_s <= self.stop_s
 
 
 @dataclass(frozen=True)
@@ -96,16 +103,28 @@ def measure_power(
     timed: Window,
     inferences: int,
     source: str,
+    interval_s: float = 0.1,
     sensor_interval_ms: float | None = None,
+    stopped: str | None = None,
 ) -> Power | NotMeasured:
     """Integrate the total over the timed window; or say why not, and what would be enough.
 
     A sample that lacks one of the rails is left out: it would not mean the same.
+
+    Args:
+        samples: in the order of time.
+        idle: before the first run.
+        timed: the runs; ``inferences`` of them.
+        inferences: how many.
+        source: what gave the samples.
+        interval_s: how often they were asked for.
+        sensor_interval_ms: how often the sensor has a new value, where it tells.
+        stopped: how the source ended by itself, if it did.
     """
     names = sorted({name for sample in samples for name in sample.rails})
     total = total_of(names)
     if total is None:
-        return NotMeasured(f"{source} gave no power")
+        return NotMeasured(f"{f'{stopped}: ' if stopped else ''}{source} gave no power")
     if inferences < 1:
         return NotMeasured("no timed run was counted")
     whole = [sample for sample in samples if all(name in sample.rails for name in names)]
@@ -119,10 +138,18 @@ def measure_power(
         (idle, "before the runs, idle", "take them more often"),
     ):
         if counts[window] < LEAST_SAMPLES:
+            cause = _unread(samples, names, window) or stopped
             return NotMeasured(
                 f"{counts[window]} samples of power {when} ({window.seconds:.2f} s), "
-                f"{LEAST_SAMPLES} are needed: {remedy}"
+                f"{LEAST_SAMPLES} are needed: {cause or remedy}"
             )
+    gap_s = series.longest_gap_s(timed)
+    if gap_s > series.longest_allowed_s(timed, max(interval_s, (sensor_interval_ms or 0) * 1e-3)):
+        cause = _unread(samples, names, timed) or stopped
+        return NotMeasured(
+            f"no sample of power for {gap_s:.2f} of the {timed.seconds:.2f} s of the timed runs: "
+            f"{cause or 'this machine was too busy to take them; measure again'}"
+        )
     watched, resting = series.within(timed, total.rails), series.within(idle, total.rails)
     gross_mj = series.energy_mj(timed, total.rails)
     idle_mw = series.energy_mj(idle, total.rails) / idle.seconds
@@ -146,6 +173,13 @@ def measure_power(
     )
 
 
+def _unread(samples: Sequence[PowerSample], names: Sequence[str], window: Window) -> str | None:
+    """Which rails could not be read in a window; None where all could."""
+    inside = [sample for sample in samples if sample.at_s in window]
+    lost = [name for name in names if any(name not in sample.rails for sample in inside)]
+    return f"{', '.join(lost)} could not be read any more" if lost else None
+
+
 @dataclass(frozen=True)
 class _Series:
     """Powers in mW by rail, at times in seconds that never go back."""
@@ -159,6 +193,17 @@ class _Series:
         if not sensor_interval_ms:
             return count
         return min(count, int(window.seconds * 1e3 / sensor_interval_ms))
+
+    def longest_gap_s(self, window: Window) -> float:
+        """The longest time in a window without a sample, its ends included."""
+        inside = self.times[self._inside(window)]
+        return float(np.diff([window.start_s, *inside, window.stop_s]).max())
+
+    def longest_allowed_s(self, window: Window, interval_s: float) -> float:
+        """The longest that says nothing: samples may come less often than they were asked for."""
+        usual_s = float(np.median(np.diff(self.times[self._inside(window)])))
+        periods_s = _PERIODS * max(interval_s, usual_s)
+        return max(periods_s, _HICCUP_S, _SHARE * window.seconds)
 
     def within(self, window: Window, names: Sequence[str]) -> _Floats:
         """The samples in a window, of the sum of rails."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from edgeup.boards import all_boards
+from edgeup.boards import Board, all_boards
 from edgeup.runtime.board.sysfs import find, number
 from edgeup.runtime.machine import Machine
 
@@ -99,17 +99,28 @@ def total_of(rails: Collection[str]) -> Total | None:
     """What stands for the power of the whole module (on Thor, of the board); None of no rail.
 
     The rails' own names tell the family of boards, also on a carrier board that hides its name.
+    What is contained in another rail is not added again: AGX Orin's memory, VDDQ_VDD2_1V8AO,
+    draws from VIN_SYS_5V0 ("power" among the sources of boards.json), AGX Xavier's VDDRQ stands
+    beside SYS5V ("xvr").
     """
-    names = tuple(sorted(rails))
+    names = frozenset(rails)
     if not names:
         return None
-    boards = all_boards()
-    for total in sorted({board.total_rail for board in boards if board.total_rail}):
-        if total in names:
-            return Total((total,), f"{total}, the rail of the whole", is_whole=True)
-    added = ", ".join(names)
-    if any(set(names) <= set(board.rails) for board in boards if board.total_rail is None):
-        return Total(names, f"no rail of the whole: the sum of {added}", is_whole=True)
-    return Total(
-        names, f"the rail of the whole is not shown: the sum of {added}, a part", is_whole=False
-    )
+    for board in all_boards():
+        if names.issuperset(board.total_rails):
+            return _whole(names, board)
+    known = next((board for board in all_boards() if names.issubset(board.rails)), None)
+    shown = names.intersection(known.total_rails) if known is not None else names
+    added = tuple(sorted(shown or names))
+    words = f"the rail of the whole is not shown: the sum of {', '.join(added)}, a part"
+    return Total(added, words, is_whole=False)
+
+
+def _whole(names: frozenset[str], board: Board) -> Total:
+    total = tuple(sorted(board.total_rails))
+    if len(total) == 1:
+        return Total(total, f"{total[0]}, the rail of the whole", is_whole=True)
+    words = f"no rail of the whole: the sum of {', '.join(total)}"
+    if contained := sorted(names.intersection(board.rails).difference(total)):
+        words += f", in which {', '.join(contained)} is contained"
+    return Total(total, words, is_whole=True)

@@ -17,10 +17,12 @@ from edgeup.runtime.machine import Machine
 class PowerSource(Protocol):
     """Collects ``samples`` from ``start``, which returns why it cannot, to ``stop``.
 
-    ``sensor_interval_ms``: how often the sensor has a new value, where it tells.
+    ``sensor_interval_ms``: how often the sensor has a new value, where it tells. ``stopped``: how
+    it ended by itself, if it did; known after `stop`.
     """
 
     name: str
+    stopped: str | None
     sensor_interval_ms: float | None
     samples: list[PowerSample]
 
@@ -35,6 +37,7 @@ class SysfsRails:
     """Reads the kernel's rails every ``interval_s`` seconds."""
 
     name = "sysfs"
+    stopped: str | None = None
 
     def __init__(self, machine: Machine, rails: Sequence[Rail], interval_s: float) -> None:
         self.samples: list[PowerSample] = []

@@ -54,13 +54,9 @@ def parse_tegrastats(line: str) -> Tegrastats:
             in every one.
     """
     text = line.strip()
-    if len(text) > _LONGEST or not re.search(r"(?:^|\s)RAM [0-9]+/[0-9]+MB", text):
-        raise EdgeupError(
-            f"not a line of tegrastats: {text[:40]!r}; wanted RAM used/totalMB and more fields"
-        )
     found = Tegrastats()
     at = 0
-    while at < len(text):
+    while at < len(text) <= _LONGEST:
         for pattern, take in _FIELDS:
             if match := pattern.match(text, at):
                 take(found, match)
@@ -71,6 +67,10 @@ def parse_tegrastats(line: str) -> Tegrastats:
                 break
             found.unknown.append(match[0].strip())
         at = match.end()
+    if found.ram_mb[1] == 0:
+        raise EdgeupError(
+            f"not a line of tegrastats: {text[:40]!r}; wanted RAM used/totalMB and more fields"
+        )
     return found
 
 

@@ -22,6 +22,7 @@ class TegrastatsProcess:
     """
 
     name = "tegrastats"
+    stopped: str | None = None
     sensor_interval_ms: float | None = None
 
     def __init__(self, program: str, interval_ms: int) -> None:
@@ -49,6 +50,8 @@ class TegrastatsProcess:
         child = self._child
         if child is None:
             return
+        if (status := child.poll()) is not None:
+            self.stopped = f"tegrastats ended by itself with status {status}"
         try:
             child.terminate()
             child.wait(_PATIENCE_S)

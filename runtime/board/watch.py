@@ -157,7 +157,8 @@ class BoardWatch:
             all_locked(state.clocks, gpu=on_gpu) for state in (self.before, self.after)
         )
         loose = unlocked(self.before, before) or unlocked(self.after, after)
-        throttled = throttling(self.before, during, self.after)
+        timed = [look for look in during if look.at_s in self._timed]
+        throttled = throttling(self.before, during, self.after, timed)
         marks = [
             *([] if loose is None else [loose]),
             *changed(self.before, self.after),
@@ -209,7 +210,9 @@ class BoardWatch:
             timed=self._timed,
             inferences=self._inferences,
             source=source.name,
+            interval_s=self._interval_s,
             sensor_interval_ms=source.sensor_interval_ms,
+            stopped=source.stopped,
         )
 
 

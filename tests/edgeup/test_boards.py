@@ -80,6 +80,7 @@ def test_a_power_mode_has_its_own_sms_clock_and_bandwidth(
 @pytest.mark.parametrize("board", all_boards(), ids=lambda board: board.name)
 def test_the_peak_of_a_mode_scales_with_sms_and_clock(board: Any) -> None:
     assert {"sms", "peak", "bandwidth_gbs", "precisions", "rails"} <= set(board.sources)
+    assert set() < set(board.total_rails) <= set(board.rails)
     names = [mode.name for mode in board.power_modes]
     assert len(set(names)) == len(names)
     assert board.mode().name == board.default_mode in names

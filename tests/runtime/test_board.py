@@ -41,7 +41,7 @@ AGX_RAILS = {
     f"{HWMON}/1-0040": ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),
     f"{HWMON}/1-0041": ("NC", "VDDQ_VDD2_1V8AO", "NC"),
 }
-AGX_TOTAL = ("VDDQ_VDD2_1V8AO", "VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0")
+AGX_TOTAL = ("VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0")
 KINDS = {
     "nano-jp4": Kind(
         *("NVIDIA Jetson Nano Developer Kit", "R32 (release), REVISION: 7.1", (0, "MAXN")),
@@ -90,7 +90,7 @@ KINDS = {
         *("NVIDIA Jetson AGX Orin Developer Kit", "R39 (release), REVISION: 2.0", (3, "MODE_50W")),
         *(("17000000.gpu", "gpu"), 816.0, (0, 4, 8), "bwmgr"),
         {f"{HWMON}/1-0040": AGX_RAILS[f"{HWMON}/1-0040"]},
-        AGX_TOTAL[1:],
+        AGX_TOTAL,
     ),
     "thor-jp7": Kind(
         *("NVIDIA Jetson AGX Thor Developer Kit", "R38 (release), REVISION: 4.0", (0, "MAXN")),
@@ -457,6 +457,37 @@ def test_a_clock_that_is_free_throttles_only_while_the_gpu_is_busy(board):
     assert words.startswith("the gpu clock fell from 13")
     assert words.endswith("to 612 MHz while it was busy")
     assert throttled_by(board, fall_when_idle, locked=False) == ()
+
+
+def test_a_locked_gpu_that_is_slow_counts_wherever_the_run_used_it(board):
+    def fall_between_two_inferences(made):
+        made.write(f"{made.gpu}/device/load", 0)
+        made.write(f"{made.gpu}/cur_freq", 306000000)
+
+    words = ("the gpu clock fell to 306 MHz though locked at 1300",)
+    assert throttled_by(board, fall_between_two_inferences) == words
+
+
+def test_a_locked_gpu_that_rests_before_or_without_a_run_on_it_is_not_slow(board):
+    made = board("agx-orin-jp5")
+    with made.watch(no_power="not asked") as watch:
+        made.write(f"{made.gpu}/cur_freq", 114750000)
+        watch._look()
+        watch.begin()
+        watch._look()  # a network on the CPU
+        watch.end(1)
+        watch._look()
+    assert watch.record().throttled == ()
+    with made.watch(no_power="not asked") as watch:
+        watch._look()
+        made.write(f"{made.gpu}/device/load", 990)
+        made.write(f"{made.gpu}/cur_freq", 1300500000)
+        watch.begin()
+        watch._look()
+        watch.end(1)
+        made.write(f"{made.gpu}/cur_freq", 114750000)
+        watch._look()
+    assert watch.record().throttled == ()
 
 
 @pytest.mark.parametrize("name", KINDS)

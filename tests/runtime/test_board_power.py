@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import sys
@@ -94,7 +95,16 @@ def test_the_total_is_one_rail_or_the_sum():
     power = measured(agx)
     assert power.mean_mw == pytest.approx(4980)
     assert power.total_rails == ("VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0")
-    assert power.total.startswith("no rail of the whole: the sum of")
+    three = "no rail of the whole: the sum of VDD_CPU_CV, VDD_GPU_SOC, VIN_SYS_5V0"
+    assert power.total == three
+    memory = [PowerSample(s.at_s, {**s.rails, "VDDQ_VDD2_1V8AO": 700.0}) for s in agx]
+    power = measured(memory)
+    assert power.mean_mw == pytest.approx(4980)  # the memory's draws from VIN_SYS_5V0
+    assert power.rails_mw["VDDQ_VDD2_1V8AO"] == pytest.approx(700)
+    assert power.total == f"{three}, in which VDDQ_VDD2_1V8AO is contained"
+
+
+AGX_ORIN = ("VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +115,10 @@ def test_the_total_is_one_rail_or_the_sum():
         (("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0", "VIN"), ("VIN",), True),
         (("VDD_GPU", "VDD_CPU_SOC_MSS"), ("VDD_CPU_SOC_MSS", "VDD_GPU"), False),
         (("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"), (), True),
+        (("GPU", "CPU", "SOC", "VDDRQ"), (), False),
+        ((*AGX_ORIN, "VDDQ_VDD2_1V8AO"), AGX_ORIN, True),
+        ((*AGX_ORIN, "CVB_ATX_12V", "CVB_ATX_3V3"), AGX_ORIN, True),  # Industrial's carrier
+        (("VIN_SYS_5V0", "VDDQ_VDD2_1V8AO"), ("VIN_SYS_5V0",), False),
         (("MY_RAIL",), ("MY_RAIL",), False),
     ],
 )
@@ -142,6 +156,42 @@ def test_a_sample_that_lacks_a_rail_is_left_out():
     power = measured(found)
     assert power.samples == 40
     assert power.rails_mw["VDD_SOC"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "seconds"),
+    [(3.2, 9.0, 2.87), (2.0, 3.0, 1.03), (3.0, 3.9, 1.0)],
+    ids=["end", "start", "middle"],
+)
+def test_a_time_without_samples_is_not_filled_up(first, last, seconds):
+    found = [s for s in samples(lambda at: 5000) if not first <= s.at_s <= last]
+    assert len(found) > LEAST_SAMPLES
+    said = f"no sample of power for {seconds:.2f} of the 4.00 s of the timed runs: "
+    assert refused(found) == said + "this machine was too busy to take them; measure again"
+    died = "tegrastats ended by itself with status 3"
+    assert refused(found, stopped=died) == said + died
+
+
+def test_a_short_delay_of_a_sample_is_none():
+    found = [s for s in samples(lambda at: 5000) if not 3.2 <= s.at_s <= 3.4]
+    assert measured(found).mean_mw == pytest.approx(5000)
+    slow = samples(lambda at: 5000, every=0.35)  # less often than they were asked for
+    assert measured(slow, idle=Window(0.0, 4.0), timed=Window(0.0, 6.0)).samples >= LEAST_SAMPLES
+
+
+def test_a_rail_that_vanishes_is_named():
+    whole = [
+        PowerSample(s.at_s, {**s.rails, **({"VDD_SOC": 2.0} if s.at_s < 4 else {})})
+        for s in samples(lambda at: 5000)
+    ]
+    assert refused(whole) == (
+        "no sample of power for 2.07 of the 4.00 s of the timed runs: "
+        "VDD_SOC could not be read any more"
+    )
+    assert refused([s for s in whole if not 2 < s.at_s < 4]) == (
+        f"0 samples of power during the timed runs (4.00 s), {LEAST_SAMPLES} are needed: "
+        "VDD_SOC could not be read any more"
+    )
 
 
 TEGRASTATS = """#!{python}
@@ -217,6 +267,26 @@ def test_power_from_tegrastats(jetson, tmp_path):
     # 10 W x 0.6 s / 10
     assert power.energy_per_inference_mj == pytest.approx(1e4 * power.seconds / 10)
     assert (tmp_path / "log").read_text() == "started 0.02\n"
+
+
+DYING = TEGRASTATS.replace("while True:", "for _ in range({lines}):") + "sys.exit(3)\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("40", r"no sample of power for 0\.\d\d of the 1\.00 s of the timed runs: "),
+        ("14", r"\d samples of power during the timed runs \(1\.00 s\), 10 are needed: "),
+    ],
+)
+def test_a_tegrastats_that_dies_meanwhile_is_no_measurement(jetson, lines, reason):
+    with BoardWatch(jetson(body=DYING.replace("{lines}", lines)), interval_s=0.02) as watch:
+        watch.begin()
+        time.sleep(1.0)
+        watch.end(10, seconds=1.0)
+    power = watch.record().power
+    assert isinstance(power, NotMeasured), power
+    assert re.fullmatch(reason + "tegrastats ended by itself with status 3", power.reason)
 
 
 def test_what_comes_after_the_runs_is_not_theirs(jetson, tmp_path):

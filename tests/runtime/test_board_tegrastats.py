@@ -166,6 +166,9 @@ def test_a_power_that_is_cut_off_or_garbled_is_not_taken():
         "RAM",
         "RAM 1/2MB " * 5000,
         "VDD_IN 1/2",
+        "RAM 3/4MBx",
+        "RAM 99999999999/4MB",
+        "RAM 0/0MB",
         "RAM ١/٢MB",
     ],
 )
