@@ -89,6 +89,11 @@ class PyCuda:
         with self._asked("describe the GPU"):
             return bool(self._device.get_attribute(self._drv.device_attribute.INTEGRATED))
 
+    def memory_info(self) -> tuple[int, int]:
+        with self._asked("tell its free memory"):
+            free, total = self._drv.mem_get_info()
+            return int(free), int(total)
+
     def alloc(self, nbytes: int) -> int:
         with self._asked(f"allocate {nbytes:,} bytes on the GPU"):
             memory: drv.DeviceAllocation = self._drv.mem_alloc(nbytes)
@@ -183,6 +188,12 @@ class CudaPython:
         attribute = self._rt.cudaDeviceAttr.cudaDevAttrIntegrated
         answer = self._rt.cudaDeviceGetAttribute(attribute, self._device)
         return bool(self._call("describe the GPU", answer))
+
+    def memory_info(self) -> tuple[int, int]:
+        answer = self._rt.cudaMemGetInfo()
+        self._call("tell its free memory", answer)
+        _, free, total = answer
+        return int(free), int(total)
 
     def alloc(self, nbytes: int) -> int:
         what = f"allocate {nbytes:,} bytes on the GPU"

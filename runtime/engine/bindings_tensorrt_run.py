@@ -190,6 +190,22 @@ def has_int64(trt: Any) -> bool:
     return hasattr(trt.DataType, "INT64")
 
 
+def memory_needs(trt: Any, engine: Any) -> tuple[int, int | None]:
+    """Bytes that an execution context takes for activations, and those of the weights.
+
+    Activations: the most over all optimization profiles; counted in 64 bits from 10.3 on.
+    Weights: None before 10.14, where TensorRT does not tell.
+    """
+    activations = (
+        engine.device_memory_size_v2
+        if hasattr(engine, "device_memory_size_v2")
+        else engine.device_memory_size
+    )
+    if not hasattr(engine, "get_engine_stat"):
+        return int(activations), None
+    return int(activations), int(engine.get_engine_stat(trt.EngineStat.TOTAL_WEIGHTS_SIZE))
+
+
 def load_plugins(trt: Any, logger: Any) -> None:
     """Register TensorRT's own plugins, which an engine may use."""
     trt.init_libnvinfer_plugins(logger, "")

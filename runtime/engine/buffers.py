@@ -65,6 +65,11 @@ class IOBuffers:
         """Where the GPU finds each tensor."""
         return {name: buffer.address for name, buffer in self._buffers.items()}
 
+    @property
+    def device_bytes(self) -> int:
+        """What the buffers take of the GPU's memory."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def host(self, name: str) -> Array:
         """The tensor in host memory: a view, valid until the next `reserve` or `free`."""
         shape, dtype = self._tensors[name]

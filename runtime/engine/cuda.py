@@ -43,6 +43,14 @@ class Cuda(Protocol):
         """Whether GPU and CPU share one memory, as on every Jetson."""
         ...
 
+    def memory_info(self) -> tuple[int, int]:
+        """Bytes of the GPU's memory that are free now, and all of them.
+
+        Where the CPU shares it, other programs take of it too, and what the kernel could swap or
+        drop counts as taken (CUDA for Tegra application note, total allocatable device memory).
+        """
+        ...
+
     def alloc(self, nbytes: int) -> int:
         """Device memory, uninitialized: its address."""
         ...

@@ -14,6 +14,7 @@ from edgeup.runtime.engine.bindings_library import Heard, Library, find_library
 from edgeup.runtime.engine.bindings_tensorrt_run import EngineTensor, Shape
 from edgeup.runtime.engine.buffers import IOBuffers
 from edgeup.runtime.engine.cuda import Cuda, CudaWithGraphs
+from edgeup.runtime.engine.device_memory import DeviceMemory
 from edgeup.runtime.traces import Span
 from edgeup.spec import Array, Outputs
 
@@ -81,6 +82,7 @@ class LoadedEngine:
         self._buffers = IOBuffers(self.cuda, zero_copy=options.zero_copy)
         stack.callback(self._buffers.free)
         stack.callback(self._drop_engine)
+        self._free_before, _ = self.cuda.memory_info()
         trt, logger = self._library.module, self._library.logger
         bindings_tensorrt_run.load_plugins(trt, logger)
         self._engine: Any = bindings_tensorrt.deserialize(
@@ -105,6 +107,22 @@ class LoadedEngine:
     def free(self) -> None:
         """Wait for the GPU and give all back."""
         self._owned.close()
+
+    def device_memory(self) -> DeviceMemory:
+        """What it takes of the GPU's memory; best asked after a run."""
+        activations, weights = bindings_tensorrt_run.memory_needs(
+            self._library.module, self._engine
+        )
+        free, total = self.cuda.memory_info()
+        return DeviceMemory(
+            activations=activations,
+            weights=weights,
+            buffers=self._buffers.device_bytes,
+            free_before=self._free_before,
+            free=free,
+            total=total,
+            shared=self.cuda.is_integrated(),
+        )
 
     def place(self, arrays: Mapping[str, Array]) -> None:
         """Start bringing the inputs to the GPU, and make room for the outputs.

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeup.errors import EdgeupError
 from edgeup.runtime.engine.bindings_tensorrt_run import EngineTensor, Shape
+from edgeup.runtime.engine.device_memory import DeviceMemory
 from edgeup.runtime.engine.loaded import LoadedEngine, RunOptions
 from edgeup.runtime.feeds import checked_feeds
 from edgeup.runtime.traces import Span
@@ -85,6 +86,15 @@ class TensorRTSession:
             loaded.place(arrays)
             loaded.wait()
             return BoundEngineRun(self, loaded.placed)
+
+    def device_memory(self) -> DeviceMemory:
+        """What the engine takes of the GPU's memory now; best asked after a run.
+
+        Raises:
+            EdgeupError: the session is closed, or CUDA does not tell.
+        """
+        with self._on_gpu() as loaded:
+            return loaded.device_memory()
 
     def layer_times(self, feeds: Feeds, runs: int) -> dict[str, list[float]]:
         """Milliseconds of each layer, as TensorRT's profiler reports them, by run.

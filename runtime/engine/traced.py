@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from edgeup.runtime.engine.device_memory import DeviceMemory, of_all
 from edgeup.runtime.engine.session import BoundEngineRun, TensorRTSession
 from edgeup.runtime.traces import Trace
 from edgeup.spec import Feeds
@@ -35,6 +36,7 @@ class TracedRuns:
         transfers: bool,
         clock: Clock = time.perf_counter_ns,
     ) -> None:
+        self._sessions = tuple(sessions)
         self._bound: list[BoundEngineRun] = [session.bind(feeds) for session in sessions]
         self._transfers = transfers
         self._clock = clock
@@ -47,6 +49,10 @@ class TracedRuns:
             bound.begin_trace()
         self._origin = self._clock()
         self.traces = []
+
+    def device_memory(self) -> DeviceMemory:
+        """What the engine takes of the GPU's memory, on all streams; best asked after a run."""
+        return of_all([session.device_memory() for session in self._sessions])
 
     def __call__(self) -> None:
         """Run once on every stream, to the end."""

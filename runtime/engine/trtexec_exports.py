@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from edgeup.spec import Array
 
 _ODD_NUMBER = re.compile(r"(?<=[:\[,])(\s*)(-?)(nan|inf)(?:\([^)]*\))?(?=\s*[,}\]])")
 """``nan``, ``-nan``, ``inf``, ``nan(ind)`` where a number should stand, in text outside quotes."""
+
+_LONGEST_MS = 1e12
+"""30 years: sums of such times are still numbers."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,21 @@ def parse_times(text: str) -> tuple[Query, ...]:
     """Read ``--exportTimes``; 8.0 and 8.2 add an end-to-end time, which is left out.
 
     Raises:
-        EdgeupError: it is not of that form.
+        EdgeupError: it is not of that form, or holds a time that none can be.
     """
     queries = []
     for entry in _entries(text, "--exportTimes"):
-        number = _numbers(entry, "--exportTimes")
+        ms = _times(entry, "--exportTimes")
+        start, end = ms("startEnqMs"), ms("endEnqMs")
+        if end < start:
+            raise EdgeupError(f"an entry of trtexec's --exportTimes has endEnqMs {end} < {start}")
         queries.append(
             Query(
-                enqueue=number("endEnqMs") - number("startEnqMs"),
-                h2d=number("h2dMs"),
-                compute=number("computeMs"),
-                d2h=number("d2hMs"),
-                latency=number("latencyMs"),
+                enqueue=end - start,
+                h2d=ms("h2dMs"),
+                compute=ms("computeMs"),
+                d2h=ms("d2hMs"),
+                latency=ms("latencyMs"),
             )
         )
     return tuple(queries)
@@ -80,21 +86,29 @@ def parse_profile(text: str) -> Profile:
     """Read ``--exportProfile``.
 
     Raises:
-        EdgeupError: it is not of that form.
+        EdgeupError: it is not of that form, has no layer, or holds a time that none can be.
     """
     first, *entries = _entries(text, "--exportProfile") or [{}]
+    count = _number(first, "count", "--exportProfile")
+    if not 1 <= count < 2**53 or count != int(count):
+        raise EdgeupError(
+            f"count of trtexec's --exportProfile is {count:g}, wanted a number of runs"
+        )
+    if not entries:
+        raise EdgeupError("trtexec's --exportProfile has a count and no layer")
     layers = []
     for entry in entries:
-        number = _numbers(entry, "--exportProfile")
+        ms = _times(entry, "--exportProfile")
         layers.append(
             LayerTime(
                 name=str(entry.get("name", "")),
-                average=number("averageMs"),
-                median=number("medianMs") if "medianMs" in entry else None,
-                percentage=number("percentage"),
+                average=ms("averageMs"),
+                median=ms("medianMs") if "medianMs" in entry else None,
+                # Not a number where no time passed.
+                percentage=_number(entry, "percentage", "--exportProfile"),
             )
         )
-    return Profile(int(_numbers(first, "--exportProfile")("count")), tuple(layers))
+    return Profile(int(count), tuple(layers))
 
 
 def parse_outputs(text: str) -> dict[str, Array]:
@@ -120,9 +134,12 @@ def parse_outputs(text: str) -> dict[str, Array]:
 
 def _values(name: str, values: Any) -> Array:
     numbers = isinstance(values, list) and all(isinstance(v, (int, float)) for v in values)
-    if not numbers:
-        raise EdgeupError(f"output {name or '(no name)'} of --exportOutput has no list of numbers")
-    return np.asarray(values, dtype=np.float32)
+    try:
+        if numbers:
+            return np.asarray(values, dtype=np.float32)
+    except OverflowError:
+        pass  # an integer beyond every float
+    raise EdgeupError(f"output {name or '(no name)'} of --exportOutput has no list of numbers")
 
 
 def _shape(name: str, dimensions: str) -> tuple[int, ...]:
@@ -161,11 +178,27 @@ def _as_json(text: str) -> str:
     )
 
 
-def _numbers(entry: Mapping[str, Any], option: str) -> Any:
-    def number(key: str) -> float:
-        value = entry.get(key)
-        if not isinstance(value, (int, float)):
-            raise EdgeupError(f"an entry of trtexec's {option} has no number {key!r}")
-        return float(value)
+def _times(entry: Mapping[str, Any], option: str) -> Callable[[str], float]:
+    """Milliseconds by key."""
 
-    return number
+    def ms(key: str) -> float:
+        value = _number(entry, key, option)
+        if not 0 <= value <= _LONGEST_MS:
+            raise EdgeupError(
+                f"an entry of trtexec's {option} has {key} {value:g}, wanted milliseconds"
+            )
+        return value
+
+    return ms
+
+
+def _number(entry: Mapping[str, Any], key: str, option: str) -> float:
+    value = entry.get(key)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise EdgeupError(f"an entry of trtexec's {option} has no number {key!r}")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise EdgeupError(
+            f"an entry of trtexec's {option} has {key} of {len(str(abs(value)))} digits"
+        ) from error

@@ -64,6 +64,8 @@ class Gpu:
         self.faults = []
         self.calls = []
         self.clock = 0.0
+        self.total = 8 << 30
+        self.reserved = 0  # by TensorRT, for weights and activations
         self._refusals = {}
         self._next = 0x7F00_0000_0000
         self._current = threading.local()
@@ -108,9 +110,18 @@ class Gpu:
 
     # ----------------------------------------------------------------------------------- memory
 
+    def memory_info(self):
+        """Free and total bytes; where the GPU has no memory of its own, the host's count too."""
+        self.called("memory_info")
+        arrays = list(self.device.values())
+        if self.integrated:
+            arrays += [array for array, _ in self.host.values()]
+        return self.total - self.reserved - sum(array.nbytes for array in arrays), self.total
+
     def _address(self, nbytes):
+        address = self._next
         self._next += (nbytes // 256 + 2) * 256  # a gap, so that what overruns hits nothing
-        return self._next
+        return address
 
     def alloc(self, nbytes):
         self._not_capturing("allocate memory")
@@ -430,6 +441,10 @@ def pycuda_modules(gpu, api):
     class device_attribute:
         INTEGRATED = "INTEGRATED"
 
+    def mem_get_info():
+        with asked():
+            return gpu.memory_info()
+
     def mem_alloc(nbytes):
         with asked():
             return DeviceAllocation(nbytes)
@@ -451,7 +466,7 @@ def pycuda_modules(gpu, api):
     found = (
         *(Error, Device, Context, DeviceAllocation, PagelockedHostAllocation, Stream, Event),
         *(host_alloc_flags, device_attribute),
-        *(mem_alloc, pagelocked_empty, memcpy_htod_async, memcpy_dtoh_async),
+        *(mem_get_info, mem_alloc, pagelocked_empty, memcpy_htod_async, memcpy_dtoh_async),
     )
     for value in found:
         setattr(driver, value.__name__, value)
@@ -519,6 +534,10 @@ def cuda_python_module(gpu, api, name):
     class cudaDeviceAttr(enum.IntEnum):
         cudaDevAttrIntegrated = 18
 
+    def mem_get_info():
+        code, found = call(gpu.memory_info)()
+        return (code, *(found or (None, None)))
+
     captured = {}
 
     def end_capture(stream):
@@ -542,6 +561,7 @@ def cuda_python_module(gpu, api, name):
         "cudaGetErrorString": lambda code: (cudaError_t.cudaSuccess, words[code].encode()),
         "cudaGetDevice": call(lambda: 0),
         "cudaDeviceGetAttribute": call(lambda attribute, device: int(gpu.integrated)),
+        "cudaMemGetInfo": mem_get_info,
         "cudaMalloc": call(gpu.alloc),
         "cudaFree": call(gpu.free, gives=False),
         "cudaHostAlloc": call(

@@ -71,6 +71,10 @@ class Api:
         return set(self.classes[owner])
 
 
+CONTEXT_BYTES = 1 << 20
+"""What each execution context takes for activations."""
+
+
 def engine_bytes(model, *, release, profiles=(), version_compatible=False, **more):
     """A serialized engine: what its builder noted, and the ONNX model."""
     note = {
@@ -103,6 +107,7 @@ class _Plan:
             kind = _TYPES[value.type.tensor_type.elem_type]
             self.types[value.name] = "INT32" if kind == "INT64" and not has_int64 else kind
         self.profiles = note["profiles"] or [{}]
+        self.weights = sum(onnx.numpy_helper.to_array(t).nbytes for t in graph.initializer)
         self._runner = None
 
     def is_input(self, name):
@@ -221,11 +226,18 @@ def make_tensorrt(gpu, api, release, add_builder, operation):
         living[kind] += 1
         weakref.finalize(thing, living.subtract, [kind])
 
+    def reserved(thing, nbytes):
+        gpu.reserved += nbytes
+        weakref.finalize(thing, release_memory, nbytes)
+
+    def release_memory(nbytes):
+        gpu.reserved -= nbytes
+
     for name in (
         *("BuilderFlag", "DataType", "DeviceType", "ErrorCode", "HardwareCompatibilityLevel"),
         *("LayerInformationFormat", "MemoryPoolType", "NetworkDefinitionCreationFlag"),
         *("OnnxParserFlag", "ProfilingVerbosity", "TensorFormat", "TensorIOMode"),
-        *("ComputeCapability",),
+        *("ComputeCapability", "EngineStat"),
     ):
         if name in api.names("module", release):
             members = sorted(api.names(name, release))
@@ -312,6 +324,7 @@ def make_tensorrt(gpu, api, release, add_builder, operation):
         def __init__(self, plan, logger):
             self._plan, self._logger = plan, logger
             counted(self, "engine")
+            reserved(self, plan.weights)
 
         def __len__(self):
             return self._bindings
@@ -327,6 +340,18 @@ def make_tensorrt(gpu, api, release, add_builder, operation):
         @property
         def num_layers(self):
             return len(self._plan.model.graph.node)
+
+        @property
+        def device_memory_size(self):
+            return CONTEXT_BYTES
+
+        @property
+        def device_memory_size_v2(self):
+            return CONTEXT_BYTES
+
+        def get_engine_stat(self, stat):
+            assert stat is trt.EngineStat.TOTAL_WEIGHTS_SIZE
+            return self._plan.weights
 
         @property
         def _bindings(self):
@@ -440,6 +465,7 @@ def make_tensorrt(gpu, api, release, add_builder, operation):
             self._profiler = None
             self._emits_profile = True
             counted(self, "context")
+            reserved(self, CONTEXT_BYTES)
 
         @property
         def active_optimization_profile(self):

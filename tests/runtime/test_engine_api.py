@@ -101,6 +101,10 @@ PLANTED = [
     ('hasattr(engine, "num_io_tensors")', 'hasattr(engine, "num_io_tensor")', "8.2.1"),
     ('hasattr(engine, "has_implicit_batch_dimension") and ', "", "11.0"),
     ("engine.create_execution_context()", 'getattr(engine, "create_context")()', "8.6.1"),
+    ('hasattr(engine, "device_memory_size_v2")', "True", "8.6.1"),
+    ('hasattr(engine, "device_memory_size_v2")', "False", "11.0"),
+    ('if not hasattr(engine, "get_engine_stat")', "if False", "10.13.3"),
+    ("trt.EngineStat.TOTAL_WEIGHTS_SIZE", "trt.EngineStat.WEIGHTS_SIZE", "11.1"),
     ("    profiler = Profiler()\n", "    made = Profiler()\n    made.go()\n", "8.6.1"),
 ]
 
@@ -130,6 +134,8 @@ def test_a_planted_wrong_name_of_building_is_found(walk, old, new, release):
 
 
 PLANTED_CUDA = [
+    ("self._rt.cudaMemGetInfo(", "self._rt.cudaMemInfo("),
+    ("self._drv.mem_get_info()", "self._drv.mem_info()"),
     ("self._rt.cudaMalloc(", "self._rt.cudaMallocate("),
     ("self._rt.cudaMemcpyKind.cudaMemcpyHostToDevice", "self._rt.cudaMemcpyKind.HostToDevice"),
     ("self._drv.mem_alloc(", "self._drv.mem_allocate("),

@@ -49,6 +49,31 @@ def test_runs_through_every_cuda_package(simulate, conv_model, package):
         same(session, conv_model, x=picture())
 
 
+@pytest.mark.parametrize("package", CUDA)
+@pytest.mark.parametrize("integrated", [False, True])
+def test_memory_of_the_gpu(simulate, conv_model, package, integrated):
+    sim = simulate("11.1", cuda=(package,), integrated=integrated)
+    session = TensorRTSession(sim.engine(conv_model, profiles=[LIMITS]))
+    with session:
+        session.run({"x": picture()})
+        used = session.device_memory()
+        assert (used.free_before, used.total, used.shared) == (8 << 30, 8 << 30, integrated)
+        assert used.activations == 1 << 20
+        assert used.weights == sim.gpu.reserved - used.activations > 0
+        assert used.buffers == sum(array.nbytes for array in sim.gpu.device.values()) > 0
+        of_host = used.buffers if integrated else 0
+        assert used.taken == used.activations + used.weights + used.buffers + of_host
+        session.run({"x": picture(2, 16, 16)})
+        more = session.device_memory()
+        assert more.buffers > used.buffers
+        assert more.taken > used.taken
+        sim.gpu.refuse("memory_info", words="device lost")
+        with pytest.raises(EdgeupError, match="CUDA cannot tell its free memory: device lost"):
+            session.device_memory()
+    with pytest.raises(EdgeupError, match="closed before this run"):
+        session.device_memory()
+
+
 def test_tensorrt_for_rtx(simulate, conv_model):
     sim = simulate("rtx-1.7.1")
     engine = sim.engine(conv_model, profiles=[LIMITS])
@@ -323,7 +348,9 @@ def test_an_error_in_the_middle_frees_everything(simulate, conv_model, package, 
 
 
 @pytest.mark.parametrize("package", ["pycuda", "cuda-bindings 12.9.10"])
-@pytest.mark.parametrize("call", ["create_stream", "create_execution_context", "synchronize"])
+@pytest.mark.parametrize(
+    "call", ["create_stream", "create_execution_context", "synchronize", "memory_info"]
+)
 def test_an_error_while_loading_frees_everything(simulate, conv_model, package, call):
     sim = simulate(cuda=(package,))
     sim.gpu.refuse(call)
