@@ -116,11 +116,23 @@ def _answer(node: ir.Node, opset: int, form: Format, asked: bool, data: bool) ->
     if node.op_type == "Cast" and node.inputs[0] is not None and _is_16_bit(node.inputs[0]):
         return "it widens 16 bits to float32 as it was written"
     answer = lowered(node, opset, form)
-    if isinstance(answer, Lowered):
-        for index in sorted(answer.inputs):
-            if reason := unfit_constant(node, index, form):
-                return reason
-    return answer
+    return answer if isinstance(answer, str) else _unfit(node, answer, form) or answer
+
+
+def unfit_nodes(model: ir.Model, form: Format) -> dict[str, str]:
+    """Nodes of the main graph with a constant that cannot be held in the format, and why."""
+    opset, data = model.graph.opset_imports.get("", 1), _depends_on_data(model.graph)
+    found = {}
+    for node in model.graph:
+        takes = lowered(node, opset, form)
+        if node in data and isinstance(takes, Lowered) and (reason := _unfit(node, takes, form)):
+            found[node.name or ""] = reason
+    return found
+
+
+def _unfit(node: ir.Node, takes: Lowered, form: Format) -> str | None:
+    reasons = (unfit_constant(node, index, form) for index in sorted(takes.inputs))
+    return next(filter(None, reasons), None)
 
 
 def unfit_constant(node: ir.Node, index: int, form: Format) -> str | None:

@@ -18,7 +18,7 @@ FREE_INPUTS = {"Cast": (0,), "Shape": (0,), "Size": (0,)}
 _FP32_INPUTS = {"Resize": (1,)}
 """Inputs that stay float32 though their schema allows more: a Resize's roi is geometry."""
 
-_TYPED_BY_ATTRIBUTE = frozenset(
+TYPED_BY_ATTRIBUTE = frozenset(
     {
         *("Bernoulli", "BitCast", "BlackmanWindow", "ConstantOfShape", "EyeLike"),
         *("HammingWindow", "HannWindow", "MelWeightMatrix", "Multinomial", "RandomNormal"),
@@ -79,7 +79,7 @@ def lowered(node: ir.Node, opset: int, form: Format) -> Lowered | str:
 
     if node.domain not in ("", "ai.onnx"):
         return f"{node.domain}.{node.op_type} is no operator of ONNX's: its types are not known"
-    if node.op_type in _TYPED_BY_ATTRIBUTE:
+    if node.op_type in TYPED_BY_ATTRIBUTE:
         return f"an attribute of {node.op_type} sets the type of what it makes"
     if node.op_type in _NOT_RUN_HERE or _scatters_into_sums(node):
         return f"ONNX Runtime's CPU provider does not run this {node.op_type} in {form.name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,15 +12,13 @@ import numpy as np
 
 from edgeup.errors import EdgeupError
 from edgeup.files import sha256_of
-from edgeup.pipeline.verify.fp64 import check_small
+from edgeup.pipeline.verify.rounded import Rounding
 from edgeup.runtime.inputs import Case
 from edgeup.runtime.saved_outputs import SavedOutputs, feeds_sha256
 from edgeup.runtime.sessions import ENGINE_SUFFIXES
 from edgeup.spec import Array, Feeds, Outputs, TensorSpec
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
     from edgeup.pipeline.subject import Subject
 
 ReferencePrecision = Literal["fp32", "fp64"]
@@ -98,6 +96,7 @@ def open_side(
     stack: ExitStack,
     shapes: Sequence[TensorSpec] = (),
     precision: ReferencePrecision = "fp32",
+    rounding: Rounding = "each-node",
     trust: bool = False,
 ) -> Side:
     """Load one side; ``stack`` closes it.
@@ -107,6 +106,7 @@ def open_side(
         stack: frees what was loaded.
         shapes: of the inputs, for a PyTorch model.
         precision: to compute in; "fp64" is for references.
+        rounding: of an ONNX file in 16 bits.
         trust: load an engine without a sidecar that vouches for it.
 
     Raises:
@@ -114,16 +114,12 @@ def open_side(
     """
     if isinstance(request, ModuleSide):
         return _module(request, shapes, precision)
+    check_file(request.path)
     suffix = request.path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise EdgeupError(
-            f"{request.path} is none of {', '.join(SUFFIXES)}: nothing that can be compared"
-        )
-    if not request.path.is_file():
-        what = "is a folder" if request.path.is_dir() else "does not exist"
-        raise EdgeupError(f"{request.path} {what}")
     if suffix == ".onnx":
-        return _onnx(request.path, precision, stack)
+        from edgeup.pipeline.verify.onnx_side import open_onnx
+
+        return open_onnx(request.path, precision, rounding, stack)
     if precision == "fp64":
         why = (
             "saved outputs are what they are"
@@ -134,7 +130,20 @@ def open_side(
     return _saved(request.path) if suffix == ".npz" else _engine(request.path, trust, stack)
 
 
-def _file_facts(kind: str, path: Path, precision: str) -> dict[str, Any]:
+def check_file(path: Path) -> None:
+    """Refuse what is no side, before it is read.
+
+    Raises:
+        EdgeupError: its suffix is of no side, or there is no such file.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise EdgeupError(f"{path} is none of {', '.join(SUFFIXES)}: nothing that can be compared")
+    if not path.is_file():
+        raise EdgeupError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}")
+
+
+def file_facts(kind: str, path: Path, precision: str) -> dict[str, Any]:
+    """What the report says of a side that is a file."""
     return {
         "kind": kind,
         "name": path.name,
@@ -142,57 +151,6 @@ def _file_facts(kind: str, path: Path, precision: str) -> dict[str, Any]:
         "sha256": sha256_of(path),
         "precision": precision,
     }
-
-
-def _onnx(path: Path, precision: ReferencePrecision, stack: ExitStack) -> Side:
-    from edgeup.export.load import load_model
-    from edgeup.pipeline.stored import read_stored
-    from edgeup.runtime.float64_session import Float64Session
-    from edgeup.runtime.ort_session import OnnxRuntimeSession
-
-    model = load_model(path)
-    if precision == "fp64":
-        check_small(path, model)
-        wide = stack.enter_context(Float64Session(path))
-        side = Side(_file_facts("onnx", path, "fp64"), "fp32", wide.inputs, wide.run)
-        side.facts["backend"] = "onnx ReferenceEvaluator"
-    else:
-        own = _precision_of(model)
-        session = stack.enter_context(
-            OnnxRuntimeSession(path, optimize=False, yield_cores=True)  # the two take turns
-        )
-        side = Side(_file_facts("onnx", path, own), own, session.inputs, session.run)
-        side.facts["backend"] = "ONNX Runtime, CPU, optimisations off"
-    stored = read_stored(path)
-    notices = []
-    if stored.random_weights:
-        notices.append(f"{path.name} has random weights: its output means nothing")
-    if side.precision in ("fp16", "bf16"):
-        notices.append(
-            f"{path.name} in {side.precision}: ONNX Runtime computes it here mostly in float32, "
-            f"and so rounds less than a GPU does, and hides an overflow inside; "
-            f"`edgeup optimize --precision` measures with every result rounded"
-        )
-    return replace(side, preprocess=stored.preprocess, notices=tuple(notices))
-
-
-def _precision_of(model: ir.Model) -> str:
-    """The narrowest precision that the file's numbers have."""
-    import onnx_ir as ir
-
-    if any(node.op_type == "QuantizeLinear" for node in model.graph.all_nodes()):
-        return "int8"
-    values = [
-        *model.graph.inputs,
-        *model.graph.outputs,
-        *(value for graph in model.graphs() for value in graph.initializers.values()),
-    ]
-    types = {value.dtype for value in values} | {
-        value.const_value.dtype for value in values if value.const_value is not None
-    }
-    if ir.DataType.BFLOAT16 in types:
-        return "bf16"
-    return "fp16" if ir.DataType.FLOAT16 in types else "fp32"
 
 
 def _engine(path: Path, trust: bool, stack: ExitStack) -> Side:
@@ -205,14 +163,14 @@ def _engine(path: Path, trust: bool, stack: ExitStack) -> Side:
     precision = "unknown" if sidecar is None else sidecar.precision
     rtx = sidecar is not None and sidecar.package == "tensorrt_rtx"
     backend = "TensorRT for RTX" if rtx else "TensorRT"
-    facts = {**_file_facts("engine", path, precision), "backend": backend}
+    facts = {**file_facts("engine", path, precision), "backend": backend}
     return Side(facts, precision, session.inputs, session.run, notices=tuple(notices))
 
 
 def _saved(path: Path) -> Side:
     saved = SavedOutputs(path)
     origin = saved.origin
-    facts = {**_file_facts("saved", path, origin.precision), "backend": origin.backend}
+    facts = {**file_facts("saved", path, origin.precision), "backend": origin.backend}
     return Side(facts, origin.precision, origin.inputs, saved=saved)
 
 
@@ -257,19 +215,22 @@ class _ModuleRun:
             self._module = self._call(lambda: copy.deepcopy(self.subject.module).double())
 
     def __call__(self, feeds: Feeds) -> Outputs:
-        from edgeup.models.run import run_module
+        from edgeup.export.torch_names import names_of_paths
+        from edgeup.models.run import run_with_paths
 
         arrays = [feeds[spec.name] for spec in self.subject.inputs]
         if self.wide:
             arrays = [a.astype("float64") if a.dtype.kind == "f" else a for a in arrays]
-        values = self._call(lambda: run_module(self._module, arrays))
+        found = self._call(lambda: run_with_paths(self._module, arrays))
+        values = [array for _, array in found]
         if self.wide and any(v.dtype.name in ("float32", "float16") for v in values):
             raise EdgeupError(
                 f"--reference-precision fp64: {self.name} narrows its numbers to "
                 f"{next(v.dtype.name for v in values if v.dtype.kind == 'f')} on the way; "
                 f"leave the option out"
             )
-        names = self.subject.output_names or [f"output_{index}" for index in range(len(values))]
+        # As `edgeup export` names them, so that a file of this module has the same.
+        names = self.subject.output_names or names_of_paths(path for path, _ in found)
         return dict(zip(names, values, strict=True))
 
     def _call(self, action: Callable[[], Any]) -> Any:
