@@ -6,6 +6,10 @@ fault lies before. Halving over the cuts takes log2(n) of them in any graph, a c
 ends at a node that gets right values and makes a wrong one. A cut is compared a few values at a
 time. Cuts through which a value runs that cannot be compared are left out; between two of the
 others, nodes are looked at one after the other.
+
+Each run starts at the inputs, not at the last right cut: then nothing need be kept from one run to
+the next, and what is held stays one batch of values, however deep the network is or wide the cut.
+It costs log2(n) runs of up to the whole network, where runs from cut to cut would cost two.
 """
 
 from __future__ import annotations
@@ -34,11 +38,12 @@ Fetch: TypeAlias = "Callable[[Sequence[str]], Sequence[Mapping[str, Array]]]"
 
 @dataclass(frozen=True)
 class Step:
-    """A node, with the values of it that can be compared."""
+    """A node, with the values that it makes and reads and that can be compared."""
 
     node: str
     op: str
     makes: tuple[str, ...]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,19 @@ def first_where(
     return probe.first_in(start, cuts[wrong] + 1)
 
 
+def first_made(
+    trail: Trail, fetch: Fetch, holds: Callable[[Sides], bool], budget: int = DEFAULT_BUDGET
+) -> Found | None:
+    """The first node that makes a value for which ``holds`` and reads none, whatever comes out.
+
+    Nodes are looked at in order, as many at a time as fit into the budget: where a fault vanishes
+    again on the way, no cut behind it tells. Arguments and errors are those of `first_where`.
+    """
+    return _Probe(trail, fetch, holds, budget).first_made()
+
+
 class _Probe:
-    """Judges values, each at most once."""
+    """Judges values, each at most once, as many together as fit into the budget."""
 
     def __init__(
         self, trail: Trail, fetch: Fetch, holds: Callable[[Sides], bool], budget: int
@@ -141,6 +157,27 @@ class _Probe:
                     among = tuple(one.node for one in steps[: number + 1])
                     return Found(step, name, among, self._runs, self._peak)
         return None
+
+    def first_made(self) -> Found | None:
+        """The first step of all that makes a value for which it holds of others."""
+        steps = self._trail.steps
+        names = dict.fromkeys(name for step in steps for name in (*step.reads, *step.makes))
+        number, good = 0, 0  # the step to look at; the first behind the last cut
+        for batch in self._batches(list(names)):
+            self._judge(batch)
+            while number < len(steps) and self._knows(steps[number]):
+                step = steps[number]
+                made = [name for name in step.makes if self._known[name]]
+                if made and not any(self._known[name] for name in step.reads):
+                    among = tuple(one.node for one in steps[good : number + 1])
+                    return Found(step, made[0], among, self._runs, self._peak)
+                if self._trail.cuts[number] is not None:
+                    good = number + 1
+                number += 1
+        return None
+
+    def _knows(self, step: Step) -> bool:
+        return all(name in self._known for name in (*step.reads, *step.makes))
 
     def _judge(self, batch: Sequence[str]) -> bool:
         self._runs += 1
@@ -213,7 +250,7 @@ def error_of_peak(reference: Array, candidate: Array) -> float:
     with np.errstate(invalid="ignore"):
         for r, c in _blocks(reference, candidate):
             away = np.abs(c.astype(np.float64) - r.astype(np.float64))[c != r]
-            largest = max(largest, float(np.nan_to_num(away, nan=np.inf).max(initial=0.0)))
+            largest = max(largest, float(np.where(np.isnan(away), np.inf, away).max(initial=0.0)))
     return largest / (peak_of(reference) or 1.0)
 
 

@@ -1,6 +1,8 @@
 """Faults planted at random nodes of random graphs: the planted node is the one that is named."""
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -120,22 +122,37 @@ def plant(model: onnx.ModelProto, node: onnx.NodeProto, rng: random.Random) -> s
     return kind
 
 
-def planted(seed: int) -> tuple[str, FirstNode] | None:
+def rename(model: onnx.ModelProto) -> None:
+    """Call all values but the inputs otherwise, weights and outputs too, and all nodes."""
+    made = [name for node in model.graph.node for name in node.output]
+    new = {name: f"other/{9 * i}" for i, name in enumerate(made)}
+    new |= {weight.name: f"{weight.name}'" for weight in model.graph.initializer}
+    for number, node in enumerate(model.graph.node):
+        node.name = f"n{number}"
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    for named in (*model.graph.initializer, *model.graph.output):
+        named.name = new[named.name]
+
+
+def planted(seed: int, *, renamed: bool = False) -> tuple[str, FirstNode] | None:
     """The planted node with the kind, and what was found; None where no output tells the two
     models apart.
     """
     rng = random.Random(seed)
     right, wrong = random_graph(seed), random_graph(seed)
     node = rng.choice(wrong.graph.node)
-    kind = plant(wrong, node, rng)
+    fault = f"{node.name} {plant(wrong, node, rng)}"
+    if renamed:
+        rename(wrong)
     found = Bisector(ir.from_proto(right), ir.from_proto(wrong), FEEDS).first_difference(
         FP32_TOLERANCE
     )
-    return None if found is None else (f"{node.name} {kind}", found)
+    return None if found is None else (fault, found)
 
 
 def test_planted_nodes_are_named() -> None:
-    """60 seeds here; of 760 others, 698 changed an output, and all 698 planted nodes were named."""
+    """60 seeds here; of seeds 2000 to 2759, 715 changed an output, and all 715 nodes were named."""
     named = Counter[bool]()
     kinds = set()
     for seed in range(60):
@@ -149,6 +166,18 @@ def test_planted_nodes_are_named() -> None:
     assert kinds == {"weight", "attribute", "op"}
     assert named.total() >= 45
     assert named[True] / named.total() >= 0.98
+
+
+def test_planted_nodes_are_named_in_graphs_that_share_no_name() -> None:
+    """40 seeds here; of seeds 2000 to 2759, 715 changed an output, and 714 planted nodes were named
+    alone, one as one of three.
+    """
+    results = [planted(3000 + seed, renamed=True) for seed in range(40)]
+    faults = [(fault.split()[0], found) for fault, found in filter(None, results)]
+    assert len(faults) >= 30
+    assert all(node in found.among for node, found in faults)
+    alone = sum(found.among == (node,) for node, found in faults)
+    assert alone / len(faults) >= 0.98
 
 
 def chain(length: int, size: int = 32, factor: float = 1.01) -> onnx.ModelProto:
@@ -220,11 +249,9 @@ def test_equal_models_have_no_first_difference() -> None:
     assert bisector.first_nonfinite() is None
 
 
-def test_outputs_of_other_names_are_refused() -> None:
-    other = chain(4)
-    other.graph.node[3].output[0] = other.graph.output[0].name = "renamed"
-    with pytest.raises(EdgeupError, match="differ in name, type or shape; leave --bisect out"):
-        Bisector(ir.from_proto(chain(4)), ir.from_proto(other), {})
+def test_outputs_of_other_shapes_are_refused() -> None:
+    with pytest.raises(EdgeupError, match="differ in number, type or shape: they cannot"):
+        Bisector(ir.from_proto(chain(4)), ir.from_proto(chain(4, size=16)), {})
 
 
 def test_first_nan_is_named_with_and_without_a_reference() -> None:
@@ -332,18 +359,174 @@ def test_saturation_in_fp16_is_told_with_its_node() -> None:
 
     model = ir.from_proto(chain(6, factor=40.0))
     feeds = {"v0": np.random.default_rng(0).uniform(-1, 1, (1, 4, 32, 32)).astype(np.float32)}
-    # With fp16 outputs: ONNX Runtime leaves out a cast to fp16 that is cast back at once.
-    half = convert(model, "fp16", io="same").model
-    found = Bisector(model, half, feeds).first_nonfinite()
+    for io, rounded in (("fp32", True), ("same", True), ("same", False)):
+        # Unrounded, only fp16 outputs tell: ONNX Runtime leaves out a cast that is cast back.
+        half = convert(model, "fp16", io=io).model
+        found = Bisector(model, half, feeds, rounded=(False, rounded)).first_nonfinite()
+        assert found is not None
+        assert found.node == found.candidate_node == "mul_3"  # 40^3 = 64000 fits, 40^4 does not
+        assert [one.kind for one in found.diagnoses] == ["fp16 saturation"]
+    hidden = Bisector(model, convert(model, "fp16").model, feeds)
+    assert hidden.first_nonfinite() is None
+
+
+def test_saturation_of_a_node_that_only_the_candidate_has_is_told() -> None:
+    """The scale is put off to behind the gain: what the reference has stays small."""
+    from edgeup.export.precision.convert import convert
+
+    def network(body: str) -> ir.Model:
+        text = f"""<ir_version: 9, opset_import: ["" : 18]>
+            g (float[1,4,12,12] x) => (float[1,4,12,12] y)
+            <float[1] gain = {{500}}, float[1] less = {{0.002}}, float[1] fewer = {{0.000004}}>
+            {{ {body} y = Neg (s) }}"""
+        return ir.from_proto(onnx.parser.parse_model(text))
+
+    right = network("[a] t = Mul (x, less) [b] s = Mul (t, gain)")
+    wide = network("[one] p = Mul (x, gain) [two] q = Mul (p, gain) [three] s = Mul (q, fewer)")
+    half = convert(wide, "fp16").model
+    found = Bisector(right, half, FEEDS, rounded=(False, True)).first_nonfinite()
     assert found is not None
-    assert found.node == "mul_3"  # 40^3 = 64000 fits into fp16, 40^4 does not
-    assert [one.kind for one in found.diagnoses] == ["fp16 saturation"]
+    assert (found.candidate_node, found.candidate_value, found.value) == ("two", "q", "s")
+    [cause] = found.diagnoses
+    assert cause.kind == "fp16 saturation"
+    assert cause.words.endswith("elements go beyond it, and become infinite when they are rounded")
 
 
 def test_rounding_to_fp16_alone_is_no_difference() -> None:
     from edgeup.export.precision.convert import convert
 
     model = ir.from_proto(random_graph(21, nodes=20))
-    bisector = Bisector(model, convert(model, "fp16").model, FEEDS)
-    assert bisector.first_difference(FP16_TOLERANCE) is None
-    assert bisector.first_difference(EXACT) is not None
+    for rounded in (False, True):
+        half = convert(model, "fp16").model
+        bisector = Bisector(model, half, FEEDS, rounded=(False, rounded))
+        assert bisector.first_difference(FP16_TOLERANCE) is None
+        assert bisector.first_difference(EXACT) is not None
+
+
+def with_extra(count: int, bad: int, renamed: bool = False) -> tuple[onnx.ModelProto, ...]:
+    """Relu between two Muls; in the candidate, `count` Identities instead, of which one is a Sqrt.
+
+    Both also make -inf on purpose (the log of 0), and take it away again with Max.
+    """
+    pair = []
+    for candidate in (False, True):
+        node = helper.make_node
+        nodes = [
+            node("Mul", ["x", "zero"], ["z"], "zeros"),
+            node("Log", ["z"], ["masked"], "mask"),
+            node("Mul", ["x", "two"], ["a"], "before"),
+        ]
+        value = "a"
+        if candidate:
+            for i in range(count):
+                op = "Sqrt" if i == bad else "Identity"
+                nodes.append(node(op, [value], [f"own{i}"], f"own_{i}"))
+                value = f"own{i}"
+            nodes.append(node("Max", [value, "masked"], ["b"], "own_max"))
+        else:
+            nodes.append(node("Max", [value, "masked"], ["b"], "clip"))
+        goal = "renamed" if candidate and renamed else "y"
+        nodes += [node("Mul", ["b", "two"], [goal], "after")]
+        shape = (1, 4, SIZE, SIZE)
+        graph = helper.make_graph(
+            nodes,
+            "extra",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(goal, TensorProto.FLOAT, shape)],
+            [
+                numpy_helper.from_array(np.array([number], np.float32), name)
+                for name, number in (("zero", 0.0), ("two", 2.0))
+            ],
+        )
+        pair.append(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+    return tuple(pair)
+
+
+@pytest.mark.parametrize("bad", [0, 3, 19])
+def test_nan_of_a_node_that_only_the_candidate_has_is_traced_to_it(bad: int) -> None:
+    right, wrong = map(ir.from_proto, with_extra(20, bad))
+    budget = 5 * 4 * SIZE * SIZE * 4  # of 20 values: it takes several runs
+    found = Bisector(right, wrong, FEEDS, budget=budget).first_nonfinite()
+    assert found is not None
+    assert (found.candidate_node, found.candidate_op) == (f"own_{bad}", "Sqrt")
+    assert found.candidate_value == f"own{bad}"
+    assert (found.node, found.value) == ("clip", "b")  # the first that both have
+    assert found.peak_bytes <= budget
+    healthy = ir.from_proto(with_extra(20, 20)[1])
+    assert Bisector(right, healthy, FEEDS).first_nonfinite(anywhere=True) is None
+
+
+def planted_nan(seed: int) -> FirstNode | None:
+    """A random node's value goes through three nodes that only the candidate has: a root of what
+    is negative is the second.
+    """
+    right, wrong = random_graph(seed), random_graph(seed)
+    at = random.Random(seed).randrange(len(wrong.graph.node))
+    node = wrong.graph.node[at]
+    value = node.output[0]
+    node.output[0] = "own"
+    own = [("Abs", "own", "own_abs"), ("Neg", "own_abs", "own_neg"), ("Sqrt", "own_neg", value)]
+    for place, (op, source, goal) in enumerate(own, at + 1):
+        name = f"{op}_own"
+        wrong.graph.node.insert(place, helper.make_node(op, [source], [goal], name))
+    onnx.checker.check_model(wrong, full_check=True)
+    bisector = Bisector(ir.from_proto(right), ir.from_proto(wrong), FEEDS, budget=100_000)
+    return bisector.first_nonfinite(anywhere=True)
+
+
+def test_planted_nan_is_named_though_it_vanishes_again() -> None:
+    """Max, MaxPool and Relu may make numbers of it: then no output shows it.
+
+    Of 200 seeds, 6 hit a value of zeros, which have roots; all 194 others were named.
+    """
+    found = [planted_nan(seed) for seed in range(25)]
+    named = Counter("-" if one is None else one.candidate_node for one in found)
+    assert named == {"Sqrt_own": 24, "-": 1}
+    assert max(one.peak_bytes for one in found if one is not None) <= 100_000
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+import onnx_ir as ir
+from onnx import TensorProto, helper, numpy_helper
+from edgeup.pipeline.verify.bisect import Bisector
+from edgeup.runtime.ort_session import run_once
+from edgeup.runtime.tolerances import FP32_TOLERANCE
+
+NODES, SHAPE, BUDGET = 96, (1, 4, 512, 512), 20_000_000
+
+def network(wrong):
+    nodes = []
+    for i in range(NODES):
+        op, other = ("Mul", "half") if i < 4 else ("Sub" if i == wrong else "Add", f"v{i - 3}")
+        nodes.append(helper.make_node(op, [f"v{i}", other], [f"v{i + 1}"], f"n{i}"))
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, SHAPE) for n in ("v0", f"v{NODES}")]
+    half = numpy_helper.from_array(np.array([0.5], np.float32), "half")
+    graph = helper.make_graph(nodes, "skips", ends[:1], ends[1:], [half])
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+feeds = {"v0": np.random.default_rng(0).uniform(-1, 1, SHAPE).astype(np.float32)}
+bisector = Bisector(network(None), network(50), feeds, budget=BUDGET)
+run_once(ir.to_proto(network(None)).SerializeToString(), feeds)
+plain = peak()
+found = bisector.first_difference(FP32_TOLERANCE)
+print(found.node, found.runs, found.peak_bytes, peak() - plain, 2 * NODES * feeds["v0"].nbytes)
+"""
+
+
+def test_memory_of_the_process_stays_bounded() -> None:
+    """Skips over three nodes, 805 MB of values, 20 MB to hold them: 40 to 50 MB more than a run
+    of the network takes by itself were measured.
+    """
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    node, *numbers = done.stdout.split()
+    runs, held, more, all_values = map(int, numbers)
+    assert node == "n50"
+    assert runs <= 2 * (1 + 7)  # each cut holds up to four pairs, and two fit
+    assert held <= 20_000_000
+    assert more < all_values / 8

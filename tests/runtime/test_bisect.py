@@ -15,6 +15,7 @@ from edgeup.runtime.bisect import (
     becomes_nonfinite,
     differs,
     error_of_peak,
+    first_made,
     first_where,
     peak_of,
 )
@@ -66,6 +67,34 @@ def test_values_that_cannot_be_compared_widen_the_answer(length: int, data: st.D
     assert found.step.node == f"n{shown}"
     before = max((i for i in range(wrong) if i not in hidden), default=-1)
     assert found.among == tuple(f"n{i}" for i in range(before + 1, shown + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(1, 60), data=st.data())
+def test_what_vanishes_again_is_found_in_order(length: int, data: st.DataObject) -> None:
+    """Node i reads node i - 1; the wrong stretch ends before the output. Three values at a time."""
+    start = data.draw(st.integers(0, length - 1))
+    stop = data.draw(st.integers(start + 1, length))
+    names = [f"v{i}" for i in range(length)]
+    trail = Trail(
+        tuple(Step(f"n{i}", "Op", (f"v{i}",), (f"v{i - 1}",) * (i > 0)) for i in range(length)),
+        tuple((name,) for name in names),
+        dict.fromkeys(names, 40),
+    )
+    asked: list[str] = []
+
+    def fetch(wanted: Sequence[str]) -> list[dict[str, Array]]:
+        asked.extend(wanted)
+        right = {name: np.ones(10, np.float32) for name in wanted}
+        return [right, {n: a + (start <= int(n[1:]) < stop) for n, a in right.items()}]
+
+    found = first_made(trail, fetch, differs(FP32_TOLERANCE), budget=240)
+    assert found is not None
+    assert (found.step.node, found.among) == (f"n{start}", (f"n{start}",))
+    assert found.peak_bytes <= 240
+    assert found.runs == start // 3 + 1
+    assert len(asked) == len(set(asked))
+    assert first_made(trail, fetch, becomes_nonfinite, budget=240) is None
 
 
 def test_no_wrong_output_takes_one_run() -> None:
@@ -127,4 +156,5 @@ def test_integers_and_shapes() -> None:
     assert peak_of(np.array([1.0, -3.0, np.nan, np.inf])) == 3.0
     assert error_of_peak(np.array([1.0, -4.0]), np.array([1.0, -3.0])) == 0.25
     assert error_of_peak(np.array([1.0, -4.0]), np.array([1.0, np.nan])) == math.inf
+    assert error_of_peak(np.array([1.0, -4.0]), np.array([1.0, np.inf])) == math.inf
     assert error_of_peak(np.ones(2), np.ones(3)) == math.inf

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeup.errors import EdgeupError
+from edgeup.pipeline.verify.side_run import SideRun
+from edgeup.pipeline.verify.why_none import NotComparableError
 from edgeup.runtime.bisect import (
     DEFAULT_BUDGET,
     Found,
-    Sides,
     Trail,
     becomes_nonfinite,
     differs,
     error_of_peak,
+    first_made,
     first_where,
     peak_of,
 )
@@ -26,6 +27,10 @@ from edgeup.spec import Array, Feeds, Tolerance
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+_DIAGNOSIS_COPIES = 8
+"""Of both sides' values, which a diagnosis makes in float64 (measured: 7.5)."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,14 @@ class FirstNode:
         value: the output of it that differs.
         error: the largest difference there, as a share of the reference's peak; None where it
             is not finite.
-        candidate_node: the node that makes the value in the candidate.
+        candidate_node: the node that makes the value in the candidate; of NaN or infinity, the
+            one that makes the first of them, which may stand between nodes of the reference.
         candidate_op: that node's operator.
+        candidate_value: what it makes; as the reference calls it where it corresponds.
         among: the reference's nodes since the last values that were compared and found equal.
         site: the rewrite of the candidate's report that put another form there, if it did.
-        diagnoses: what is wrong with the value.
+        diagnoses: what is wrong with the value; not looked at where the value takes more than an
+            eighth of the budget.
         runs: runs of each model that it took.
         peak_bytes: most bytes of inner values held at once.
     """
@@ -53,6 +61,7 @@ class FirstNode:
     error: float | None
     candidate_node: str
     candidate_op: str
+    candidate_value: str
     among: tuple[str, ...]
     site: Mapping[str, Any] | None
     diagnoses: tuple[Diagnosis, ...]
@@ -68,6 +77,7 @@ class FirstNode:
             "error_of_peak": self.error,
             "candidate_node": self.candidate_node,
             "candidate_op": self.candidate_op,
+            "candidate_value": self.candidate_value,
             "among": list(self.among),
             "site": None if self.site is None else dict(self.site),
             "diagnoses": [one.to_json() for one in self.diagnoses],
@@ -83,11 +93,14 @@ class Bisector:
         reference: what is right; None where the candidate is looked at alone.
         candidate: what differs; its values may be in another precision.
         feeds: of the reference's types; floats are cast where the candidate takes others.
+        candidate_feeds: where the candidate calls its inputs otherwise.
+        rounded: which of reference and candidate are in 16 bits and run on their rounding twin.
         budget: bytes of inner values that may be held at once.
         rewrites: of the candidate's report, where it was rewritten from the reference.
 
     Raises:
-        EdgeupError: the models have not the same outputs, or an input's shape does not fit.
+        NotComparableError: the models have not the same outputs.
+        EdgeupError: an input's shape does not fit.
     """
 
     def __init__(
@@ -96,21 +109,26 @@ class Bisector:
         candidate: ir.Model,
         feeds: Feeds,
         *,
+        candidate_feeds: Feeds | None = None,
+        rounded: tuple[bool, bool] = (False, False),
         budget: int = DEFAULT_BUDGET,
         rewrites: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         from edgeup.export.passes.contract import AS_WRITTEN
         from edgeup.pipeline.verify.trail import trail_of
 
-        models = [candidate] if reference is None else [reference, candidate]
-        self._models = [_at_shapes(model, feeds) for model in models]
-        self._feeds, self._budget = feeds, budget
+        own = feeds if candidate_feeds is None else candidate_feeds
+        first = None if reference is None else SideRun(reference, feeds, rounded=rounded[0])
+        like = None if first is None else first.model
+        last = SideRun(candidate, own, rounded=rounded[1], like=like)
+        self._sides = [last] if first is None else [first, last]
+        self._budget = budget
         self._rewrites = [entry for entry in rewrites if entry["form"] != AS_WRITTEN]
-        self._trail: Trail = trail_of(self._models)
+        self._trail: Trail = trail_of([side.model for side in self._sides])
         if self._trail.cuts and self._trail.cuts[-1] is None:
-            raise EdgeupError(
-                "values of the same name are compared node by node, and the outputs of these two "
-                "models differ in name, type or shape; leave --bisect out"
+            raise NotComparableError(
+                "the outputs of these two models differ in number, type or shape: they cannot be "
+                "compared node by node"
             )
 
     def first_difference(self, tolerance: Tolerance) -> FirstNode | None:
@@ -122,31 +140,55 @@ class Bisector:
         Raises:
             EdgeupError: a model does not run, or a value alone is larger than the budget.
         """
-        return self._first(differs(self._by_peak(tolerance)))
+        judge = differs(self._by_peak(tolerance))
+        found = first_where(self._trail, self._fetch, judge, self._budget)
+        return None if found is None else self._described(found, found)
 
-    def first_nonfinite(self) -> FirstNode | None:
+    def first_nonfinite(self, *, anywhere: bool = False) -> FirstNode | None:
         """The first node that makes NaN or infinity where the reference, if there is one, has a
         number.
+
+        Args:
+            anywhere: look at all nodes where the outputs are finite: a Clip or a Sigmoid makes
+                numbers of infinity again.
         """
-        return self._first(becomes_nonfinite)
+        found = first_where(self._trail, self._fetch, becomes_nonfinite, self._budget)
+        if found is None and anywhere:
+            found = first_made(self._trail, self._fetch, becomes_nonfinite, self._budget)
+        return None if found is None else self._described(found, self._origin(found))
+
+    def _origin(self, found: Found) -> Found:
+        """Where in the candidate the value's NaN or infinity began: at the value itself, or at a
+        node that the reference does not have.
+        """
+        from edgeup.pipeline.verify.trail import region_of
+
+        region = region_of(self._sides[-1].model, found.value, self._trail.sizes)
+        if len(region.steps) == 1:
+            return found
+        own = self._sides[-1]
+        first = first_made(
+            region, lambda names: [own.values(names)], becomes_nonfinite, self._budget
+        )
+        if first is None:
+            return found
+        runs, peak = found.runs + first.runs, max(found.peak_bytes, first.peak_bytes)
+        return replace(found, value=first.value, runs=runs, peak_bytes=peak)
 
     def _by_peak(self, tolerance: Tolerance) -> Tolerance:
         names = self._trail.cuts[-1] if tolerance.atol and self._trail.cuts else None
         if not names:
             return tolerance
-        peak = max(peak_of(_values(self._models[0], [name], self._feeds)[name]) for name in names)
+        peak = max(peak_of(self._sides[0].values([name])[name]) for name in names)
         share = tolerance.atol_of_peak + tolerance.atol / (peak or 1.0)
         return replace(tolerance, atol=0.0, atol_of_peak=share)
 
-    def _first(self, holds: Callable[[Sides], bool]) -> FirstNode | None:
-        found = first_where(self._trail, self._fetch, holds, self._budget)
-        return None if found is None else self._described(found)
-
-    def _described(self, found: Found) -> FirstNode:
+    def _described(self, found: Found, origin: Found) -> FirstNode:
+        """``origin.value`` is the candidate's; all else of ``found`` is the reference's."""
         sides = [side[found.value] for side in self._fetch([found.value])]
         error = error_of_peak(*sides) if len(sides) == 2 else np.inf
-        causes = len(sides) == 2 and sides[0].dtype.kind == "f"
-        maker = next(n for n in self._models[-1].graph for v in n.outputs if v.name == found.value)
+        inside = self._sides[-1].model.graph
+        maker = next(n for n in inside for v in n.outputs if v.name == origin.value)
         return FirstNode(
             node=found.step.node,
             op=found.step.op,
@@ -154,49 +196,25 @@ class Bisector:
             error=error if np.isfinite(error) else None,
             candidate_node=maker.name or "",
             candidate_op=maker.op_type,
+            candidate_value=self._sides[-1].moved.get(origin.value, origin.value),
             among=found.among,
             site=_site_of(found, maker.name or "", self._rewrites),
-            diagnoses=diagnose([Pair(sides[0], sides[-1])]) if causes else (),
-            runs=found.runs,
-            peak_bytes=found.peak_bytes,
+            diagnoses=self._causes(sides, origin.value, begins=origin.value == found.value),
+            runs=origin.runs,
+            peak_bytes=origin.peak_bytes,
         )
+
+    def _causes(self, sides: Sequence[Array], value: str, *, begins: bool) -> tuple[Diagnosis, ...]:
+        """Of the value of both sides; where it began at one of the candidate's, of that alone."""
+        if sum(side.nbytes for side in sides) * _DIAGNOSIS_COPIES > self._budget:
+            return ()
+        if len(sides) == 2 and begins:
+            return diagnose([Pair(sides[0], sides[1])]) if sides[0].dtype.kind == "f" else ()
+        return self._sides[-1].saturation(value)
 
     def _fetch(self, names: Sequence[str]) -> list[dict[str, Array]]:
         """Each model by itself, so that one at a time is in memory."""
-        return [_values(model, names, self._feeds) for model in self._models]
-
-
-def _at_shapes(model: ir.Model, feeds: Feeds) -> ir.Model:
-    """A copy with named nodes, inferred types, and the shapes of the feeds."""
-    from edgeup.export.load import freeze_shapes, input_specs
-    from edgeup.export.optimize import name_nodes
-    from edgeup.export.precision.convert import prepared
-    from edgeup.spec import TensorSpec
-
-    work = model.clone()
-    name_nodes(work)  # as `edgeup optimize` and `build` name them: before constants are lifted
-    open_ = [spec.name for spec in input_specs(work) if not spec.is_static]
-    freeze_shapes(work, [TensorSpec(name, feeds[name].shape) for name in open_ if name in feeds])
-    return prepared(work)
-
-
-def _values(model: ir.Model, names: Sequence[str], feeds: Feeds) -> dict[str, Array]:
-    from edgeup.export.packed import loadable
-    from edgeup.export.precision.probe import giving_out
-    from edgeup.runtime.ort_session import OnnxRuntimeSession
-
-    with (
-        loadable(giving_out(model, names)) as source,
-        OnnxRuntimeSession(source, optimize=False) as session,
-    ):
-        wanted = {spec.name: np.dtype(spec.dtype) for spec in session.inputs}
-        return session.run(
-            {
-                name: array.astype(wanted[name]) if array.dtype.kind == "f" else array
-                for name, array in feeds.items()
-                if name in wanted
-            }
-        )
+        return [side.values(names) for side in self._sides]
 
 
 def _site_of(

@@ -228,7 +228,8 @@ def _renamed(path: Path, arrays: dict[str, Array], specs: Sequence[TensorSpec]) 
         return dict(zip(names, arrays.values(), strict=True))
     if missing := [name for name in names if name not in arrays]:
         raise EdgeupError(
-            f"{path} has no array for the input {missing[0]}; it has {', '.join(arrays)}"
+            f"{path} has no array for the input {missing[0]}; it has "
+            f"{', '.join(arrays) or 'no array at all'}"
         )
     return {name: arrays[name] for name in names}
 

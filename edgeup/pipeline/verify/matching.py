@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def fed_as(
     says itself what does not fit.
 
     Raises:
-        EdgeupError: the inputs do not correspond.
+        EdgeupError: the inputs do not correspond, or one has its axes in another order.
     """
     names = {spec.name for spec in given}
     left = [spec for spec in given if spec.name not in {mine.name for mine in own}]
@@ -89,6 +90,9 @@ def fed_as(
     for mine, other in zip(unmatched, left, strict=True):
         sources[mine.name] = other.name
         notes.append(f"input {mine.name} of the candidate gets what {other.name} gets: their order")
+    others = {spec.name: spec for spec in given}
+    for mine in own:
+        _check_layout(mine, others[sources[mine.name]])
     types = {spec.name: spec.dtype for spec in given}
     narrowed = {
         mine.name: mine.dtype
@@ -109,3 +113,22 @@ def fed_as(
         }
 
     return convert, notes
+
+
+def _check_layout(mine: TensorSpec, other: TensorSpec) -> None:
+    """Refuse axes in another order; of all other shapes, the candidate says what does not fit."""
+    rank = len(other.shape)
+    if not (mine.is_static and other.is_static and len(mine.shape) == rank == 4):
+        return
+    if mine.shape == other.shape:
+        return
+    names = "nchw"
+    # Height and width swapped before channels that stand last, and both before the rest.
+    orders = sorted(permutations(range(rank)), key=lambda order: order[:2] != (0, 1))
+    for order in orders:
+        if tuple(other.shape[axis] for axis in order) == tuple(mine.shape):
+            raise EdgeupError(
+                f"input transposed: the candidate takes {mine}, which is the reference's {other} "
+                f"with its axes as {' '.join(names[axis] for axis in order)} for "
+                f"{' '.join(names)}; give both in one layout"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgeup.pipeline.precision.fp32_nodes import Fp32Nodes
+    from edgeup.pipeline.verify.bisect import Bisector, FirstNode
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Suspects:
         failed_feeds: inputs of the first case that failed; None where none did.
         tolerance: of the output that failed there.
         strange_feeds: inputs of the first case in which the candidate alone has NaN or infinity.
+        convert: the inputs as the candidate names and types them.
     """
 
     failed_feeds: Feeds | None = None
     tolerance: Tolerance | None = None
     strange_feeds: Feeds | None = None
+    convert: Callable[[Feeds], Feeds] = lambda feeds: feeds
 
 
 def is_onnx(side: SideRequest) -> bool:
@@ -57,15 +60,30 @@ def check_bisectable(option: str, *sides: SideRequest) -> None:
             )
 
 
+@dataclass(frozen=True)
+class OnnxSide:
+    """An ONNX file; ``rounded``: in 16 bits, and compared with each node's result rounded."""
+
+    path: Path
+    rounded: bool = False
+
+
 def first_nodes(
-    reference: Path | None, candidate: Path, suspects: Suspects, budget: int, *, differing: bool
+    reference: OnnxSide | None,
+    candidate: OnnxSide,
+    suspects: Suspects,
+    budget: int,
+    *,
+    differing: bool,
 ) -> dict[str, Any]:
     """The report's ``bisect``: the first node that differs, and the first that makes NaN or Inf.
 
+    The latter is looked for where a failing candidate's outputs hold any; and inside of a rounded
+    one whatever its outputs hold, since a Clip or a Sigmoid hides what overflowed.
+
     Args:
-        reference: an ONNX file; without one, NaN and infinity are looked for in the candidate
-            alone.
-        candidate: another; the rewrites of its report beside it, if there is one, are named.
+        reference: without one, NaN and infinity are looked for in the candidate alone.
+        candidate: the rewrites of its report beside it, if there is one, are named.
         suspects: what was found.
         budget: bytes of inner values that may be held at once.
         differing: whether to look for the first difference too.
@@ -73,21 +91,54 @@ def first_nodes(
     Raises:
         EdgeupError: the two cannot be compared inside, or one does not run.
     """
-    from edgeup.export.load import load_model
-    from edgeup.pipeline.verify.bisect import Bisector
-
-    models = None if reference is None else load_model(reference), load_model(candidate)
-    rewrites = _rewrites(candidate)
     found: dict[str, Any] = {"first_difference": None, "first_nonfinite": None}
-    if suspects.strange_feeds is not None:
-        inside = Bisector(*models, suspects.strange_feeds, budget=budget, rewrites=rewrites)
-        node = inside.first_nonfinite()
+    look = _Look(reference, candidate, suspects, budget)
+    strange = suspects.strange_feeds
+    if strange is None and candidate.rounded:
+        strange = suspects.failed_feeds
+    if strange is not None:
+        node = look.first_nonfinite(strange, anywhere=candidate.rounded)
         found["first_nonfinite"] = None if node is None else node.to_json()
     if differing and suspects.failed_feeds is not None and suspects.tolerance is not None:
-        inside = Bisector(*models, suspects.failed_feeds, budget=budget, rewrites=rewrites)
-        node = inside.first_difference(suspects.tolerance)
+        node = look.bisector(suspects.failed_feeds).first_difference(suspects.tolerance)
         found["first_difference"] = None if node is None else node.to_json()
     return found
+
+
+class _Look:
+    """Both files, read once."""
+
+    def __init__(
+        self, reference: OnnxSide | None, candidate: OnnxSide, suspects: Suspects, budget: int
+    ) -> None:
+        from edgeup.export.load import load_model
+
+        self._reference = None if reference is None else load_model(reference.path)
+        self._candidate = load_model(candidate.path)
+        self._rounded = reference is not None and reference.rounded, candidate.rounded
+        self._rewrites = _rewrites(candidate.path)
+        self._convert, self._budget = suspects.convert, budget
+
+    def bisector(self, feeds: Feeds, *, alone: bool = False) -> Bisector:
+        from edgeup.pipeline.verify.bisect import Bisector
+
+        return Bisector(
+            None if alone else self._reference,
+            self._candidate,
+            feeds,
+            candidate_feeds=self._convert(feeds),
+            rounded=self._rounded,
+            budget=self._budget,
+            rewrites=self._rewrites,
+        )
+
+    def first_nonfinite(self, feeds: Feeds, *, anywhere: bool) -> FirstNode | None:
+        """In the candidate alone, if the two have no names in common."""
+        try:
+            both = self.bisector(feeds)
+        except EdgeupError:
+            return self.bisector(feeds, alone=True).first_nonfinite(anywhere=anywhere)
+        return both.first_nonfinite(anywhere=anywhere)
 
 
 def _rewrites(candidate: Path) -> Sequence[Mapping[str, Any]]:

@@ -13,12 +13,14 @@ import numpy as np
 
 from edgeup.errors import EdgeupError
 from edgeup.files import Content
+from edgeup.pipeline.graph_sections import worst_case_section
 from edgeup.pipeline.verified import Stage
 from edgeup.pipeline.verify.diagnosis import DiagnosisTrack
 from edgeup.pipeline.verify.inputs import Cases, InputRequest
 from edgeup.pipeline.verify.matching import Renaming, fed_as, in_one_type, match_outputs
 from edgeup.pipeline.verify.nodes import Suspects
 from edgeup.pipeline.verify.plan import open_both, plan_cases
+from edgeup.pipeline.verify.rounded import Rounding
 from edgeup.pipeline.verify.saving import saving
 from edgeup.pipeline.verify.sides import ReferencePrecision, Side, SideRequest
 from edgeup.pipeline.verify.task import TaskTrack, TruthTrack
@@ -29,6 +31,7 @@ from edgeup.runtime.parity import Comparison
 from edgeup.runtime.parity_report import OutputParity
 from edgeup.runtime.saved_outputs import OutputsWriter
 from edgeup.runtime.task_metrics import Task
+from edgeup.runtime.worst_case import WorstCases
 from edgeup.spec import Feeds, Outputs, Tolerance
 
 SCHEMA_VERSION = 1
@@ -45,6 +48,7 @@ class VerifyRequest:
         inputs: what both are shown.
         tolerances: how far they may be apart.
         reference_precision: what the reference is computed in.
+        rounding: of ONNX files in 16 bits: each node's result, or as the backend does.
         task: whose metrics are wanted too.
         ground_truth: an .npz, to judge both sides by the task's metrics.
         validate: fail where an output holds NaN or infinity.
@@ -62,6 +66,7 @@ class VerifyRequest:
     inputs: InputRequest = field(default_factory=InputRequest)
     tolerances: ToleranceRequest = field(default_factory=ToleranceRequest)
     reference_precision: ReferencePrecision = "fp32"
+    rounding: Rounding = "each-node"
     task: Task | None = None
     ground_truth: Path | None = None
     validate: bool = False
@@ -102,8 +107,13 @@ def verify(request: VerifyRequest, stage: Stage, stack: ExitStack) -> VerifiedPa
             sides,
             shapes=request.inputs.shapes,
             precision=request.reference_precision,
+            rounding=request.rounding,
             trust=request.trust,
         )
+        if request.rounding == "backend" and not any("rounding" in one.facts for one in both):
+            raise EdgeupError(
+                "--rounding is for ONNX files in fp16 or bf16, and no side is one: leave it out"
+            )
         plan = plan_cases(request.inputs, *both)
         run = _Run(request, *both, plan)
         with saving(request.save_outputs, both, plan, stack) as (writers, files):
@@ -137,6 +147,7 @@ class _Run:
         self._tolerances: dict[str, Tolerance] = {}
         self._validity: dict[str, dict[str, dict[str, int]]] = {}
         self._diagnoses = DiagnosisTrack()
+        self._worst = WorstCases()
         self._task = None if request.task is None else TaskTrack(request.task)
         self._truth = None
         if request.ground_truth is not None:
@@ -144,7 +155,7 @@ class _Run:
                 raise EdgeupError("--ground-truth is judged by a task's metrics: give --task")
             self._truth = TruthTrack(request.task, request.ground_truth)
         self._stopped = False
-        self.suspects = Suspects()
+        self.suspects = Suspects(convert=self._convert)
 
     def take(self, case: Case, writers: Sequence[OutputsWriter]) -> bool:
         """Run one case and compare; whether it failed."""
@@ -168,6 +179,7 @@ class _Run:
             self._tolerances = tolerances
             self._comparison = Comparison(tolerances, ALL_METRICS)
         failed = self._comparison.add((case.kind, wanted, got), self._nearby(case.feeds))
+        self._worst.see(case.feeds, wanted, got, self._comparison.latest())
         self._diagnoses.add(case, wanted, got, failed)
         if self._task is not None:
             self._task.add(case.kind, wanted, got)
@@ -186,7 +198,9 @@ class _Run:
         """The report's, but for its head."""
         if self._comparison is None:
             raise EdgeupError("nothing to compare: there was no case")
-        parity = self._comparison.reports()
+        parity = [
+            replace(found, views=self._worst.of(found.name)) for found in self._comparison.reports()
+        ]
         diagnoses = self._diagnoses.sections(self._rerun())
         tasks = {} if self._task is None else self._task.sections()
         truths = {} if self._truth is None else self._truth.sections()
@@ -210,9 +224,12 @@ class _Run:
             "validate": self._request.validate,
             "task": None if self._request.task is None else self._request.task.name,
             "parity": outputs,
+            "worst_case": worst_case_section(parity),
             "bisect": None,
             "fp32_nodes": None,
-            "notices": [*self._reference.notices, *self._candidate.notices, *self._notes],
+            "notices": list(
+                dict.fromkeys([*self._reference.notices, *self._candidate.notices, *self._notes])
+            ),
         }
 
     def _passed(self, parity: Iterable[OutputParity]) -> bool:

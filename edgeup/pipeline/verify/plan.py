@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import PurePath
 
 from edgeup.errors import EdgeupError
+from edgeup.pipeline.told_apart import told_apart
 from edgeup.pipeline.verify.inputs import Cases, InputRequest, closed, make_cases
+from edgeup.pipeline.verify.rounded import Rounding
 from edgeup.pipeline.verify.sides import (
     ModuleSide,
     ReferencePrecision,
@@ -25,6 +28,7 @@ def open_both(
     *,
     shapes: Sequence[TensorSpec] = (),
     precision: ReferencePrecision = "fp32",
+    rounding: Rounding = "each-node",
     trust: bool = False,
 ) -> tuple[Side, Side]:
     """Reference and candidate. A PyTorch model is opened last: the other may know its shapes.
@@ -34,6 +38,7 @@ def open_both(
         stack: closes them.
         shapes: of the inputs, for a PyTorch model.
         precision: of the reference.
+        rounding: of ONNX files in 16 bits.
         trust: load engines without a sidecar.
 
     Raises:
@@ -49,9 +54,25 @@ def open_both(
             stack=stack,
             shapes=shapes or known,
             precision=precisions[index],
+            rounding=rounding,
             trust=trust,
         )
-    return sides[0], sides[1]
+    return _named_apart(sides[0], sides[1])
+
+
+def _named_apart(reference: Side, candidate: Side) -> tuple[Side, Side]:
+    """Two files of one name get the folders that tell them apart."""
+    sides = reference, candidate
+    if reference.facts["name"] != candidate.facts["name"]:
+        return sides
+    paths = [PurePath(side.facts["path"]) for side in sides if "path" in side.facts]
+    if len(paths) < len(sides):
+        return sides
+    first, second = told_apart(*paths)
+    return (
+        replace(reference, facts={**reference.facts, "name": first}),
+        replace(candidate, facts={**candidate.facts, "name": second}),
+    )
 
 
 def plan_cases(request: InputRequest, reference: Side, candidate: Side) -> Cases:

@@ -88,7 +88,8 @@ class TruthTrack:
         if not found:
             raise EdgeupError(
                 f"--ground-truth {self._path} has no array for {case}: wanted "
-                f"{case}/{next(iter(reference))}; it has {', '.join(self._names[:5])}"
+                f"{case}/{next(iter(reference))}; it has "
+                f"{', '.join(self._names[:5]) or 'no array at all'}"
             )
 
     def sections(self) -> dict[str, dict[str, Any]]:

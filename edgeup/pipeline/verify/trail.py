@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgeup.runtime.bisect import Step, Trail
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 def trail_of(models: Sequence[ir.Model]) -> Trail:
     """The first model's nodes; a value can be compared that has its name and shape in all.
 
-    Rewrites keep the names of the values that leave a site, so those correspond; the names of
-    values inside a new form are new. Shapes are inferred already.
+    `edgeup.pipeline.verify.alike` gives one name to what corresponds. Rewrites keep the names of
+    the values that leave a site; the names of values inside a new form are new. Shapes are inferred
+    already.
     """
     reference = models[0].graph
     theirs = {v.name: v for node in models[-1].graph for v in node.outputs if v.name}
     nodes = list(reference)
     last = _last_uses(reference)
     shared = {
-        v for node in nodes for v in node.outputs if _corresponds(v, theirs.get(v.name or ""))
+        v for node in nodes for v in node.outputs if may_correspond(v, theirs.get(v.name or ""))
     }
     steps, cuts = [], []
     alive: dict[ir.Value, None] = {}  # a set that keeps its order
@@ -32,14 +33,32 @@ def trail_of(models: Sequence[ir.Model]) -> Trail:
         for value in [value for value in alive if last[value] <= index]:
             del alive[value]
         makes = tuple(value.name or "" for value in node.outputs if value in shared)
-        steps.append(Step(node.name or "", node.op_type, makes))
+        reads = tuple(v.name or "" for v in dict.fromkeys(_read_by(node)) if v in shared)
+        steps.append(Step(node.name or "", node.op_type, makes, reads))
         comparable = all(value in shared for value in alive)
         cuts.append(tuple(value.name or "" for value in alive) if comparable else None)
     sizes = {value.name or "": _size(value) for value in shared}
     return Trail(tuple(steps), tuple(cuts), sizes, len(models))
 
 
-def _corresponds(value: ir.Value, other: ir.Value | None) -> bool:
+def region_of(model: ir.Model, value: str, shared: Collection[str]) -> Trail:
+    """The nodes of one model that make a value out of shared ones, for a look at it alone."""
+    made = {v.name: node for node in model.graph for v in node.outputs if v.name}
+    inside: set[ir.Node] = set()
+    waiting = [made[value]]
+    while waiting:
+        node = waiting.pop()
+        if node not in inside:
+            inside.add(node)
+            names = (v.name for v in _read_by(node))
+            waiting += [made[name] for name in names if name in made and name not in shared]
+    whole = trail_of([model])
+    steps = [s for node, s in zip(model.graph, whole.steps, strict=True) if node in inside]
+    return Trail(tuple(steps), (None,) * len(steps), whole.sizes, 1)
+
+
+def may_correspond(value: ir.Value, other: ir.Value | None) -> bool:
+    """Whether both are tensors of one type, or floating, and of one shape where it is known."""
     import onnx_ir as ir
 
     if other is None or value.dtype is None or other.dtype is None:
@@ -85,4 +104,6 @@ def _read_by(node: ir.Node) -> Iterator[ir.Value]:
 def _size(value: ir.Value) -> int | None:
     if value.shape is None or value.dtype is None or not value.shape.is_static():
         return None
-    return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
+    # A rounding twin holds 16-bit floats in float32.
+    width = 4 if value.dtype.is_floating_point() else 0
+    return math.ceil(math.prod(value.shape.numpy()) * max(value.dtype.itemsize, width))
