@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from edgeup.runtime.diagnosis.contract import FITTED, Family, Guess, Pair, Rerun, same_shape
-from edgeup.runtime.diagnosis.normalisations import NORMALISATIONS, Normalisation, named_words
+from edgeup.runtime.diagnosis.contract import (
+    FITTED,
+    ROUNDING,
+    Family,
+    Guess,
+    Pair,
+    Rerun,
+    same_shape,
+)
+from edgeup.runtime.diagnosis.normalisations import (
+    MILDEST_FACTOR,
+    NORMALISATIONS,
+    Normalisation,
+    named_words,
+)
 from edgeup.spec import Array
 
 _FP16_LARGEST = 65504.0
 
 _NEARLY = 0.99 * _FP16_LARGEST
 """Of the reference: fp16 rounding on the way here may have moved the candidate beyond the end."""
+
+_FITS = 1e-4
+"""How near a fitted scale of 1 comes to it."""
 
 
 def _not_finite(pairs: Sequence[Pair], rerun: Rerun | None) -> Iterator[Guess]:
@@ -107,11 +124,22 @@ def _affine(pairs: Sequence[Pair], rerun: Rerun | None) -> Iterator[Guess]:
         scale, offset = fit
         yield Guess(
             "output scale",
-            f"the candidate is {scale:.6g} times the reference plus {offset:.6g}: a scale, bias "
-            f"or normalisation at the output that is missing or applied twice",
+            _affine_words(scale, offset, max(float(np.abs(p.reference).max()) for p in pairs)),
             lambda pair: Pair(pair.reference, (pair.candidate - offset) / scale),
             {"scale": scale, "offset": offset},
         )
+
+
+def _affine_words(scale: float, offset: float, peak: float) -> str:
+    """A cause is offered for factors alone that one may have: 1.001 is no normalisation's."""
+    found = f"the candidate is {scale:.6g} times the reference"
+    if not abs(offset) <= ROUNDING * peak:
+        found += f" plus {offset:.6g}"
+    if abs(math.log(abs(scale))) >= (1 - _FITS) * math.log(MILDEST_FACTOR):
+        return f"{found}: a scale or normalisation at the output that is missing or applied twice"
+    if abs(scale - 1) <= _FITS:
+        return f"{found}: a bias at the output that is missing or applied twice"
+    return f"{found}: a scale of {scale:.4g}"
 
 
 def _renormalised(one: Normalisation, inverse: bool) -> Callable[[Pair], Pair]:
