@@ -229,6 +229,8 @@ class _Track:
             dtype=self.dtype,
             metrics={
                 metric: worst_of(metric, [case.metrics[metric] for case in judging])
+                if all(case.is_measured for case in judging)
+                else math.nan
                 for metric in self.metrics
             },
             tolerance=self.tolerance,

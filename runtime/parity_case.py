@@ -59,13 +59,18 @@ def unmeasured(kind: str, shape: tuple[int, ...], reason: str, metrics: Metrics)
 def compare_case(
     kind: str, reference: Array, candidate: Array, tolerance: Tolerance, metrics: Metrics
 ) -> CaseParity:
-    """Compare two arrays of one shape and dtype; metrics leave out what is not finite."""
+    """Compare two arrays of one shape and dtype.
+
+    NaN and infinity that both sides have in one place are equal, and metrics leave them out. Where
+    one side alone has them, the metrics are NaN: no figure over the rest says how far apart the
+    two are.
+    """
     r, c = (array.astype(np.float64).ravel() for array in (reference, candidate))
     finite = np.isfinite(r) & np.isfinite(c)
     strange = ~finite & ~((np.isnan(r) & np.isnan(c)) | (r == c))
     kept_r, kept_c = (r, c) if finite.all() else (r[finite], c[finite])
     distance, magnitude = np.abs(kept_c - kept_r), np.abs(kept_r)
-    peak = float(magnitude.max(initial=0.0))
+    peak = float(np.abs(r[np.isfinite(r)]).max(initial=0.0))
     atol = tolerance.atol + tolerance.atol_of_peak * peak
     if reference.dtype.kind == "f":
         outside = int((distance > atol + tolerance.rtol * magnitude).sum()) + int(strange.sum())
@@ -80,7 +85,9 @@ def compare_case(
     return CaseParity(
         kind=kind,
         shape=reference.shape,
-        metrics={name: metric(kept_r, kept_c) for name, metric in metrics.items()},
+        metrics=dict.fromkeys(metrics, math.nan)
+        if strange.any()
+        else {name: metric(kept_r, kept_c) for name, metric in metrics.items()},
         peak=peak,
         atol=atol,
         needed=_NOTHING_WOULD_DO if strange.any() else needed,

@@ -52,7 +52,8 @@ class CaseParity:
 
     ``peak`` is the largest ``|r|``, ``atol`` the absolute tolerance that follows from it;
     ``mismatches`` counts the elements outside the tolerance. Metrics are taken over the
-    elements that are finite on both sides and are NaN where ``reason`` says why there are none.
+    elements that are finite; they are NaN where one side alone holds NaN or infinity, and where
+    ``reason`` says why there are none.
     ``unstable``: the case failed, but rounding alone moves the reference as far (`Nearby`), so
     it judges nothing.
     """
@@ -71,10 +72,16 @@ class CaseParity:
     reason: str
     unstable: bool = False
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the two differ by numbers: both are there, and NaN and infinity agree."""
+        return self.needed.atol is not None
+
     def severity(self) -> tuple[bool, float, float]:
         """Orders cases of one output by how bad they are."""
         needed = self.needed.atol_of_peak
-        return not self.passed, math.inf if needed is None else needed, self.metrics["max_abs"]
+        distance = self.metrics["max_abs"] if self.is_measured else math.inf
+        return not self.passed, math.inf if needed is None else needed, distance
 
     def to_json(self) -> dict[str, Any]:
         """The fields, without NaN or infinity."""

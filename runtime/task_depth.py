@@ -1,7 +1,8 @@
 """Depth: the errors by which monocular depth networks are compared (Eigen et al. 2014).
 
 Pixels count where the reference is finite and above 0: sensors write 0 where they measured
-nothing. A candidate that is not above 0 there counts with its error, and is outside any delta.
+nothing. A candidate that is not above 0 there counts with its error, and is outside any delta;
+one that is NaN or infinite there has an infinite error.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ def depth_metrics(reference: Array, candidate: Array) -> dict[str, float]:
     if reference.ndim < 2 or reference.dtype.kind != "f":
         raise EdgeupError("wanted a map of floating numbers (... h w)")
     r, c = reference.astype(np.float64), candidate.astype(np.float64)
-    valid = np.isfinite(r) & (r > 0) & np.isfinite(c)
+    valid = np.isfinite(r) & (r > 0)
     if not valid.any():
         return dict.fromkeys(METRICS, math.nan)
-    error = np.abs(np.where(valid, c - r, 0.0))
+    c = np.where(np.isfinite(c), c, np.inf)
+    error = np.abs(np.where(valid, c - np.where(valid, r, 0.0), 0.0))
     far, near = r[valid], c[valid]
     positive = np.maximum(near, np.finfo(np.float64).tiny)
     with np.errstate(over="ignore"):

@@ -26,7 +26,8 @@ def image_metrics(
 
     ``psnr`` in dB, infinite where both are equal. ``ssim`` is the mean over all planes and all
     places of an 11 x 11 Gaussian window that lies inside the picture (Wang et al. 2004, Image
-    quality assessment); NaN where the picture is smaller.
+    quality assessment); NaN where the picture is smaller. Both are -inf where the candidate
+    alone holds NaN or infinity.
 
     Args:
         reference: ``n c h w``, or any planes ``... h w``.
@@ -41,8 +42,10 @@ def image_metrics(
     shape = (-1, *reference.shape[-2:])
     r, c = (array.astype(np.float64).reshape(shape) for array in (reference, candidate))
     span = float(r.max() - r.min()) if data_range is None else data_range
-    if not (np.isfinite(r).all() and np.isfinite(c).all() and span > 0):
+    if not (np.isfinite(r).all() and span > 0):
         return dict.fromkeys(METRICS, math.nan)
+    if not np.isfinite(c).all():
+        return dict.fromkeys(METRICS, -math.inf)
     error = float(np.square(c - r).mean())
     return {
         "psnr": 10 * math.log10(span**2 / error) if error else math.inf,

@@ -59,9 +59,10 @@ def segmentation_metrics(reference: Array, candidate: Array) -> dict[str, float]
 
 
 def classes_of(output: Array) -> npt.NDArray[np.int64]:
-    """``n h w`` of class numbers; see `segmentation_metrics`."""
+    """``n h w`` of class numbers; see `segmentation_metrics`. -1 where a score is NaN."""
     if output.ndim == 4 and output.dtype.kind == "f" and output.shape[1] > 1:
         classes: npt.NDArray[np.int64] = output.argmax(axis=1)
+        classes[np.isnan(output).any(axis=1)] = -1
         return classes
     if output.dtype.kind in "iub" and (
         output.ndim == 3 or (output.ndim == 4 and output.shape[1] == 1)

@@ -147,6 +147,29 @@ def test_nan_and_infinity(there, here, passes):
         assert parity.worst is not None
         assert parity.worst.index == (0, 0)
         assert parity.needed == replace(parity.needed, atol=None, atol_of_peak=None, rtol=None)
+    # What is left are equal elements: their figures must not stand for a failing output.
+    figures = {parity.to_json()[name] for name in ("max_abs", "rmse", "cosine")}
+    assert figures == ({0.0, 1.0} if passes else {None})
+
+
+def test_figures_of_a_case_with_nan_are_missing_from_the_whole():
+    good, broken = {"y": REFERENCE}, {"y": _changed((0, 0), np.nan)}
+    (parity,) = compare([("a", good, good), ("b", good, broken)], LOOSE)
+    document = parity.to_json()
+    assert [case["cosine"] for case in document["cases"]] == [pytest.approx(1.0), None]
+    assert [case["max_abs"] for case in document["cases"]] == [0.0, None]
+    assert document["max_abs"] is document["rmse"] is document["cosine"] is None
+    assert parity.worst is not None
+    assert parity.worst.case == "b"
+
+
+def test_the_tolerance_is_of_the_references_peak_whatever_the_candidate_holds():
+    tolerance = Tolerance(0.0, 0.02, "a share of the peak")
+    parity = _one(REFERENCE, np.full_like(REFERENCE, np.nan), tolerance)
+    peak = float(np.abs(REFERENCE).max())
+    assert peak > 0
+    assert parity.cases[0].peak == peak
+    assert parity.to_json()["tolerance"]["atol"] == pytest.approx(0.02 * peak)
 
 
 def test_a_nan_in_a_later_case_is_not_forgotten():

@@ -84,7 +84,8 @@ def test_equal_pictures_and_small_and_flat_and_broken_ones():
     assert all(math.isnan(value) for value in image_metrics(flat, flat + 1).values())
     broken = same.copy()
     broken[0, 0, 0, 0] = np.nan
-    assert all(math.isnan(value) for value in image_metrics(same, broken).values())
+    assert image_metrics(same, broken) == {"psnr": -math.inf, "ssim": -math.inf}
+    assert all(math.isnan(value) for value in image_metrics(broken, same).values())
 
 
 def scores(seed, classes=5, size=(2, 40, 30)):
@@ -189,6 +190,22 @@ def test_depth_by_hand():
     assert found["rmse"] == pytest.approx(math.sqrt(np.mean(errors**2)), rel=1e-6)
     assert found["delta_1.25"] == pytest.approx(4 / 6)  # 2.6 / 2 = 1.3, and -1 for 10
     assert math.isnan(found["edge_error"])  # two rows have no inside
+
+
+def test_nan_in_the_candidate_leaves_no_good_figure():
+    depth = np.add.outer(np.arange(1.0, 9.0), np.arange(8.0)).astype(np.float32)
+    broken = depth.copy()
+    broken[:, :4] = np.nan
+    found = depth_metrics(depth, broken)
+    assert found["abs_rel"] == found["rmse"] == found["edge_error"] == math.inf
+    assert found["delta_1.25"] == 0.5
+    unmeasured = depth.copy()
+    unmeasured[:, :4] = 0
+    assert depth_metrics(unmeasured, broken)["rmse"] == 0  # where nothing was measured
+    scored = scores(0)
+    holes = scored.copy()
+    holes[:, :, :10] = np.nan
+    assert segmentation_metrics(scored, holes)["argmax_disagreement"] == 0.25
 
 
 def test_the_edge_error_is_that_of_the_steepest_pixels():
