@@ -1,8 +1,10 @@
 """A graph as the stages of its encoder and decoder: spans of nodes between changes of spatial size.
 
     image 3x64x64 -> Conv /2 -> Relu -> Conv /2 -> Conv ------------> Resize x2 -> Add -> Conv
-                     encoder 32x32      encoder 16x16                 decoder 32x32
+                     encoder 32x32      lowest 16x16                  decoder 32x32
 
+The lowest may hold the encoder's last nodes and the decoder's first, which sizes do not tell
+apart. Where the file says (`edgeup.export.encoder_end`), they are two stages, of those names.
 A stage is entered where a map is resampled; padding and cropping (a valid convolution, a skip that
 is cut to size) leave it in its stage. Branches that come to one size on the same
 way down or up are one stage; a map pooled to a point (a gate, as in squeeze-and-excitation) stays
@@ -12,11 +14,12 @@ the stage of the site's result: a sub-pixel convolution computes below the size 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgeup.export.cost import node_macs
+from edgeup.export.encoder_end import ENCODER_END_KEY
 from edgeup.export.passes.facts import constant, input_of, is_onnx
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ class Stage:
     """Nodes at one spatial size, in the graph's order.
 
     Attributes:
-        side: "encoder" on a way down (and before any change), "decoder" on a way up.
+        side: "encoder" on a way down (and where no way up follows), "decoder" on a way up,
+            "lowest" between the two.
         height: of the last map that it makes.
         width: the same.
         channels: the same; None where no node makes a map of a known number.
@@ -104,7 +108,13 @@ def stages_of(model: ir.Model) -> list[Stage]:
     # In the order in which data reaches them, before nodes are moved: what a rewrite prepares for
     # the decoder may stand beside the encoder (the indices of a pooling).
     order = sorted(dict.fromkeys(keys.values()), key=lambda key: key.turns)
-    return _collected(_sites_together(keys), order)
+    lowest = _lowest(order)
+    ends = [n for n in keys if root_of(n.name or "") == model.metadata_props.get(ENCODER_END_KEY)]
+    if ends and (key := keys[ends[-1]]) in lowest:
+        lowest.remove(key)
+        order.insert(order.index(key) + 1, _on_the_way_up(key))
+        keys |= {node: _on_the_way_up(key) for node in _behind(ends, keys)}
+    return _collected(_sites_together(keys), order, lowest)
 
 
 def root_of(name: str) -> str:
@@ -161,6 +171,32 @@ def _step(place: _Place, size: tuple[int, int]) -> int:
     return 1 if growth >= shrinkage else -1
 
 
+def _lowest(order: Sequence[_Key]) -> set[_Key]:
+    """The last stage of every way down that is followed by a way up."""
+    ways = {key.turns for key in order}
+    return {
+        min(
+            (key for key in reversed(order) if key.turns == turns), key=lambda k: k.height * k.width
+        )
+        for turns in ways
+        if turns % 2 == 0 and turns + 1 in ways
+    }
+
+
+def _on_the_way_up(key: _Key) -> _Key:
+    return replace(key, turns=key.turns + 1)
+
+
+def _behind(ends: Sequence[ir.Node], keys: Mapping[ir.Node, _Key]) -> set[ir.Node]:
+    """The nodes of one stage that follow from the nodes it is parted at."""
+    found: set[ir.Node] = set()
+    for node, key in keys.items():
+        sources = {value.producer() for value in node.inputs if value is not None}
+        if key == keys[ends[-1]] and node not in ends and not sources.isdisjoint({*ends, *found}):
+            found.add(node)
+    return found
+
+
 def _sites_together(keys: Mapping[ir.Node, _Key]) -> dict[ir.Node, _Key]:
     """All nodes that stand for one site are where its last node is."""
     last = {root_of(node.name or ""): key for node, key in keys.items() if _is_written(node)}
@@ -174,11 +210,13 @@ def _is_written(node: ir.Node) -> bool:
     return _BY_A_REWRITE in (node.name or "")
 
 
-def _collected(keys: Mapping[ir.Node, _Key], order: Iterable[_Key]) -> list[Stage]:
+def _collected(
+    keys: Mapping[ir.Node, _Key], order: Iterable[_Key], lowest: Collection[_Key]
+) -> list[Stage]:
     stages: dict[_Key, Stage] = {}
     for node, key in keys.items():
         if key not in stages:
-            side = "decoder" if key.turns % 2 else "encoder"
+            side = "decoder" if key.turns % 2 else "lowest" if key in lowest else "encoder"
             stages[key] = Stage(side, key.height, key.width)
         stages[key].nodes.append(node)
     for key, stage in stages.items():

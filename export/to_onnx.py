@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
+from edgeup.export.encoder_end import ENCODER_END_KEY, encoder_end_of
 from edgeup.export.opset import convert_opset
 from edgeup.export.packed import Packed, pack
 from edgeup.export.serialize import FileFacts, read_back, to_bytes
@@ -51,6 +52,7 @@ def to_onnx(
     output_names: Sequence[str] | None = None,
     dynamic: Mapping[str, DynamicDim] | None = None,
     metadata: Mapping[str, str] | None = None,
+    decoder: str | None = None,
 ) -> Exported:
     """Export, simplify, move to the wanted opset, serialize, read back.
 
@@ -62,6 +64,7 @@ def to_onnx(
         output_names: a name per graph output.
         dynamic: what is known of dynamic dimensions, by name.
         metadata: goes into the file's ``metadata_props``.
+        decoder: path of the module that the decoder starts with, for `edgeup.export.stages`.
 
     Raises:
         EdgeupError: a stage could not do its work; the line names the operator or node.
@@ -70,11 +73,14 @@ def to_onnx(
     watch = _Watch()
     with watch("export"):
         model = export_module(module, inputs, output_names, dynamic=dynamic, notice=notices.append)
+    encoder_end = None if decoder is None else encoder_end_of(model, decoder)
     with watch("simplify"):
         model = simplify(model, notice=notices.append)
     with watch("opset"):
         model = convert_opset(model, opset, ir_version)
     model.metadata_props.update(metadata or {})
+    if encoder_end is not None:
+        model.metadata_props[ENCODER_END_KEY] = encoder_end
     with watch("serialize"):
         content, facts = finish(model)
     return Exported(content, facts, tuple(notices), watch.seconds)

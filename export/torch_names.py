@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
@@ -61,11 +61,23 @@ def _structural_names(program: torch.export.ExportedProgram, count: int) -> list
     ]
     if structure is None or structure.num_leaves != len(results):
         return _numbered(count)
-    leaves, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(results, structure))
+    try:
+        leaves, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(results, structure))
+    except ValueError:  # of a type that was registered without keys
+        return _numbered(count)
     # A leaf that is None (an auxiliary head that is off) is no graph output.
     paths = [path for path, result in leaves if not isinstance(result, ConstantArgument)]
     if len(paths) != count:
         return _numbered(count)
+    return names_of_paths(paths)
+
+
+def names_of_paths(paths: Iterable[Sequence[Any]]) -> list[str]:
+    """Dict keys and attributes as they are, positions as ``output_0``, a lone tensor ``output``.
+
+    Args:
+        paths: of `torch.utils._pytree`, to each output in what the module returns.
+    """
     names = ["_".join(_step(key) for key in path) for path in paths]
     return [f"output_{n}" if n[:1].isdigit() else n or "output" for n in names]
 

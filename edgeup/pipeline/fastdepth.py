@@ -169,4 +169,5 @@ def _subject(
         spatial_multiple=32,
         preprocess=replace(PREPROCESS["fastdepth"], size=(height, width)),
         unit="m",
+        decoder="decoder" if config.skip == "none" else "decode_conv1",
     )

@@ -29,6 +29,7 @@ class Subject:
         spatial_multiple: height and width must be multiples of this.
         preprocess: what is done to a picture before it is the input; None where not known.
         unit: of the first output ("m"); None where it has none.
+        decoder: path of the module that the decoder starts with; None where not known.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Subject:
     spatial_multiple: int = 1
     preprocess: Preprocess | None = None
     unit: str | None = None
+    decoder: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeup.export.encoder_end import ENCODER_END_KEY
 from edgeup.export.shapes import infer_shapes
 from edgeup.export.stages import Stage, root_of, stages_of
 
@@ -62,13 +63,58 @@ def test_an_encoder_and_a_decoder_with_a_skip() -> None:
     stages = stages_of(made)
     assert described(stages) == [
         ("encoder 16x16", 8, ["down1"]),
-        ("encoder 8x8", 16, ["down2"]),
+        ("lowest 8x8", 16, ["down2"]),
         ("decoder 16x16", 8, ["up1", "back1", "sum"]),
         ("decoder 32x32", 12, ["up2", "out"]),
     ]
     assert [stage.macs for stage in stages] == [
         16 * 16 * 8 * 4 * 9, 8 * 8 * 16 * 8 * 9, 16 * 16 * 8 * 16 * 9, 0,
     ]  # fmt: skip
+
+
+def three_convs_then_up(end: str | None) -> ir.Model:
+    made = model(
+        [
+            conv("down", "x", "w", stride=2),
+            conv("last", "down", "w"),
+            conv("first", "last", "w8"),
+            up("up", "first"),
+        ],
+        {"w": kernel(4, 4), "w8": kernel(8, 4), **TWICE},
+        "up",
+    )
+    if end is not None:
+        made.metadata_props[ENCODER_END_KEY] = end
+    return made
+
+
+def test_the_lowest_stage_is_parted_where_the_encoder_ends() -> None:
+    """FastDepth's NNConv convolves and then resizes: the convolution is the decoder's."""
+    stages = stages_of(three_convs_then_up("last"))
+    assert described(stages) == [
+        ("encoder 16x16", 4, ["down", "last"]),
+        ("decoder 16x16", 8, ["first"]),
+        ("decoder 32x32", 8, ["up"]),
+    ]
+    assert stages[1].macs == 16 * 16 * 8 * 4 * 9
+
+
+@pytest.mark.parametrize("end", [None, "gone"])
+def test_the_lowest_stage_claims_no_side_where_the_end_is_not_known(end) -> None:
+    names = [stage.name for stage in stages_of(three_convs_then_up(end))]
+    assert names == ["lowest 16x16", "decoder 32x32"]
+
+
+def test_a_rewritten_end_is_still_the_end() -> None:
+    made = three_convs_then_up("last")
+    next(node for node in made.graph if node.name == "last").name = "last~by-a-pass/Conv_0"
+    names = [stage.name for stage in stages_of(made)]
+    assert names == ["encoder 16x16", "decoder 16x16", "decoder 32x32"]
+
+
+def test_a_decoder_that_begins_by_resizing_has_no_stage_at_the_lowest_size() -> None:
+    names = [stage.name for stage in stages_of(three_convs_then_up("first"))]
+    assert names == ["encoder 16x16", "decoder 32x32"]
 
 
 def test_a_gate_from_a_pooled_point_stays_in_its_stage() -> None:
@@ -109,7 +155,7 @@ def test_a_skip_that_is_cut_to_size_stays_where_it_is_from() -> None:
     )
     assert described(stages_of(made)) == [
         ("encoder 10x10", 4, ["first", "skip"]),
-        ("encoder 3x3", 4, ["down", "low1"]),
+        ("lowest 3x3", 4, ["down", "low1"]),
         ("decoder 4x4", 2, ["up", "both", "out"]),
     ]
 
@@ -121,7 +167,7 @@ def test_valid_convolutions_and_pads_are_no_change_of_size() -> None:
         "up",
     )
     assert described(stages_of(made)) == [
-        ("encoder 28x28", 4, ["one", "two"]),
+        ("lowest 28x28", 4, ["one", "two"]),
         ("decoder 56x56", 4, ["up"]),
     ]
 
@@ -138,7 +184,7 @@ def test_two_hourglasses_are_four_ways() -> None:
         "up2",
     )
     assert [stage.name for stage in stages_of(made)] == [
-        *("encoder 16x16", "decoder 32x32", "encoder 16x16", "decoder 32x32")
+        *("lowest 16x16", "decoder 32x32", "lowest 16x16", "decoder 32x32")
     ]
 
 
@@ -157,7 +203,7 @@ def test_the_nodes_of_a_site_stay_where_its_result_is() -> None:
         "out",
     )
     assert [(s.name, len(s.nodes)) for s in stages_of(made)] == [
-        ("encoder 16x16", 1), ("decoder 32x32", 2),
+        ("lowest 16x16", 1), ("decoder 32x32", 2),
     ]  # fmt: skip
     assert root_of(f"{site}/Conv_0~sink-resize/Conv_1") == "Conv_3"
 
@@ -184,7 +230,7 @@ def test_what_a_rewrite_prepares_beside_the_encoder_does_not_change_the_order() 
     )
     assert described(stages_of(made)) == [
         ("encoder 16x16", 4, ["down1"]),
-        ("encoder 8x8", 4, ["down2"]),
+        ("lowest 8x8", 4, ["down2"]),
         ("decoder 16x16", 4, ["up1"]),
         ("decoder 32x32", 4, ["unpool~by-index/Relu_0", "up2", "unpool~by-index/Mul_1"]),
     ]
