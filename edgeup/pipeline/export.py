@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,17 @@ from edgeup.pipeline.sections import onnx_section, tensor_section
 from edgeup.pipeline.stored import metadata_of
 from edgeup.pipeline.subject import Dynamic, Subject, example_arrays, open_dimensions
 from edgeup.pipeline.verified import Stage, aim_at, site_sections
-from edgeup.spec import Feeds, Outputs, TensorSpec
+from edgeup.spec import Feeds, Outputs, TensorSpec, Tolerance
 from edgeup.targets import Target
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from edgeup.export.optimize import Optimized
     from edgeup.export.serialize import FileFacts
     from edgeup.export.to_onnx import Exported
     from edgeup.pipeline.precision.lower import Io, LoweredModel
+    from edgeup.runtime.inputs import Case
     from edgeup.runtime.parity import OutputParity
 
 
@@ -98,6 +101,7 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
             ir_version=ir_version,
             dynamic={name: DynamicDim(*dim) for name, dim in opened.dims.items()},
             metadata=metadata_of(subject),
+            decoder=subject.decoder,
         )
     with timed("rewrite", f"rewriting for {request.target.name}"):
         written = _rewritten(exported, request, opset, stage, verify=False)
@@ -112,13 +116,15 @@ def export_subject(subject: Subject, request: ExportRequest, stage: Stage) -> Pr
     if request.precision == "fp32":
         return proven
     with timed("precision", f"converting to {request.precision}"):
-        return _lowered(proven, stage)
+        return _lowered(proven, exported.model, stage)
 
 
-def _lowered(proven: ProvenModel, stage: Stage) -> ProvenModel:
+def _lowered(proven: ProvenModel, original: ir.Model, stage: Stage) -> ProvenModel:
     """In the precision that was asked for, compared with the float32 graph."""
+    from edgeup.export.optimize import name_nodes
     from edgeup.export.to_onnx import finish
-    from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
+    from edgeup.pipeline.precision.kept_sites import lower_rewritten
+    from edgeup.pipeline.precision.lower import PrecisionRequest
     from edgeup.runtime.inputs import test_inputs
 
     request, written = proven.request, proven.exported
@@ -126,7 +132,9 @@ def _lowered(proven: ProvenModel, stage: Stage) -> ProvenModel:
         request.precision, request.target, request.io_precision, request.keep_fp32
     )
     cases = list(test_inputs(proven.subject.inputs, request.seed))
-    lowered = lower_precision(written.optimized.model, asked, cases, stage)
+    name_nodes(original)
+    optimized = written.optimized
+    lowered = lower_rewritten(optimized.model, original, optimized.sites, asked, cases, stage)
     content, facts = finish(lowered.model)
     notices = (*written.notices, *lowered.notices)
     written = replace(written, content=content, facts=facts, notices=notices)
@@ -142,7 +150,7 @@ def report_sections(proven: ProvenModel, file_name: str) -> dict[str, Any]:
     model = written.optimized.model if lowered is None else lowered.model
     acceptance = acceptance_section(model, target)
     return {
-        "model": _model_section(proven.subject),
+        "model": model_section(proven.subject),
         "onnx": onnx_section(written.content, written.facts, file_name),
         "parity": [output.to_json() for output in proven.parity],
         "target": target.to_json(),
@@ -188,13 +196,40 @@ def compare_with_pytorch(
 
     ONNX Runtime's own optimisations are off: what is proven is the graph that is shipped.
     """
-    from edgeup.models.run import run_module
     from edgeup.runtime.cpu import cpu_threads
-    from edgeup.runtime.inputs import nudged, test_inputs
+    from edgeup.runtime.inputs import test_inputs
     from edgeup.runtime.ort_session import OnnxRuntimeSession
-    from edgeup.runtime.parity import FP32_TOLERANCE, run_parity
+    from edgeup.runtime.parity import FP32_TOLERANCE
 
     names = [output.name for output in exported.facts.outputs]
+    cases = [case for specs in sizes if specs for case in test_inputs(specs, seed)]
+    with OnnxRuntimeSession(
+        exported.content, threads=max(1, cpu_threads() // 2), optimize=False
+    ) as session:
+        return against_pytorch(subject, names, session.run, cases, FP32_TOLERANCE, seed)
+
+
+def against_pytorch(
+    subject: Subject,
+    names: Sequence[str],
+    candidate: Callable[[Feeds], Outputs],
+    cases: Iterable[Case],
+    tolerance: Tolerance,
+    seed: int,
+) -> tuple[OutputParity, ...]:
+    """The module in float32 against whatever runs what was made of it.
+
+    Args:
+        subject: the module.
+        names: of its outputs, in its order.
+        candidate: feeds to outputs.
+        cases: the inputs.
+        tolerance: how far the candidate may be off.
+        seed: of the nearby inputs that tell how far rounding alone moves the module.
+    """
+    from edgeup.models.run import run_module
+    from edgeup.runtime.inputs import nudged
+    from edgeup.runtime.parity import run_parity
 
     def in_pytorch(feeds: Feeds) -> Outputs:
         outputs = run_module(subject.module, [feeds[spec.name] for spec in subject.inputs])
@@ -203,12 +238,7 @@ def compare_with_pytorch(
     def nearby(feeds: Feeds) -> Iterator[Outputs]:
         return (in_pytorch(nudged(feeds, seed + number)) for number in range(3))
 
-    cases = [case for specs in sizes if specs for case in test_inputs(specs, seed)]
-    with OnnxRuntimeSession(
-        exported.content, threads=max(1, cpu_threads() // 2), optimize=False
-    ) as session:
-        parity = run_parity(in_pytorch, session.run, cases, FP32_TOLERANCE, nearby=nearby)
-        return tuple(parity)
+    return tuple(run_parity(in_pytorch, candidate, cases, tolerance, nearby=nearby))
 
 
 def time_proven(proven: ProvenModel, stage: Stage) -> dict[str, Any]:
@@ -230,7 +260,8 @@ def time_proven(proven: ProvenModel, stage: Stage) -> dict[str, Any]:
     return latency.to_json()
 
 
-def _model_section(subject: Subject) -> dict[str, Any]:
+def model_section(subject: Subject) -> dict[str, Any]:
+    """The report's ``model``."""
     return {
         "name": subject.name,
         "description": subject.description,

@@ -20,6 +20,7 @@ from edgeup.targets import OLDEST_OPSET, Target, ir_version_of
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from edgeup.export.optimize import Optimized
     from edgeup.export.packed import Packed
     from edgeup.export.passes.contract import Site
     from edgeup.pipeline.precision.lower import Io, LoweredModel
@@ -56,14 +57,16 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
             reads, the comparison cannot be made, or the result would overwrite the original.
     """
     from edgeup.export.load import external_files, freeze_shapes, load_model
+    from edgeup.export.optimize import name_nodes
     from edgeup.export.to_onnx import finish_files
 
     stage(f"reading {path.name}")
-    model = load_model(path)
+    notices: list[str] = [] if request.verify else ["not verified: --no-verify was given"]
+    model = load_model(path, notices.append)
     data_name = f"{request.output.name}.data"
     _refuse_overwriting(request.output, {path, *external_files(model)})
     freeze_shapes(model, request.shapes)
-    notices: list[str] = [] if request.verify else ["not verified: --no-verify was given"]
+    name_nodes(model)  # as lists of nodes name them: before an opset step adds any
     start, early = to_opset_of(request.target, model, notices.append)
     aim = aim_at(request.target, start.opset_imports.get("", request.target.opset))
     verified, tuning = optimize_with(
@@ -75,12 +78,13 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
         verify=request.verify,
         stage=stage,
     )
-    lowered = _lowered(verified.optimized.model, request, stage)
+    optimized = replace(verified.optimized, sites=(*early, *verified.optimized.sites))
+    lowered = _lowered(optimized, model, request, stage)
     written = verified.optimized.model if lowered is None else lowered.model
     packed, facts = finish_files(written, data_name)
     acceptance = acceptance_section(written, request.target)
     notices += acceptance_notices(acceptance, request.target)
-    sites = site_sections(replace(verified.optimized, sites=(*early, *verified.optimized.sites)))
+    sites = site_sections(optimized)
     precision = None if lowered is None else request.precision
     stage("timing against the original")
     sections = {
@@ -112,17 +116,20 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
     return OptimizedFile(packed, sections)
 
 
-def _lowered(model: ir.Model, request: FileRequest, stage: Stage) -> LoweredModel | None:
+def _lowered(
+    optimized: Optimized, original: ir.Model, request: FileRequest, stage: Stage
+) -> LoweredModel | None:
     """In the precision that was asked for, if another than float32 was."""
-    from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
+    from edgeup.pipeline.precision.kept_sites import lower_rewritten
+    from edgeup.pipeline.precision.lower import PrecisionRequest
 
     if request.precision == "fp32":
         return None
-    cases = list(cases_for(model, request.seed)) if request.verify else None
+    cases = list(cases_for(optimized.model, request.seed)) if request.verify else None
     asked = PrecisionRequest(
         request.precision, request.target, request.io_precision, request.keep_fp32
     )
-    return lower_precision(model, asked, cases, stage)
+    return lower_rewritten(optimized.model, original, optimized.sites, asked, cases, stage)
 
 
 def _refuse_overwriting(output: Path, read: set[Path]) -> None:

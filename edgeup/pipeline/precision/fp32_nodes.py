@@ -25,10 +25,11 @@ class Fp32Nodes:
 
     Attributes:
         precision: of all else, "fp16" or "bf16".
-        reasons: the nodes by their ONNX names, in the graph's order; leaving out any one of them
-            misses the tolerance, as far as the runs went.
-        enough: whether the tolerance is reached with them.
-        minimal: whether each was tried to be left out.
+        reasons: the nodes by their ONNX names, in the graph's order: those whose own result or
+            weights the precision does not hold, and those of which leaving out any one misses
+            the tolerance, as far as the runs went.
+        enough: whether the tolerance is reached with them, and all else rounded.
+        minimal: whether each of the latter was tried to be left out.
         runs: models that were run.
         tolerance: what is to be reached.
     """
@@ -58,7 +59,8 @@ class Fp32Nodes:
             self.reasons,
             [
                 f"nodes that stay float32, all else in {self.precision}: --keep-fp32 reads this",
-                f"with it, the model {passes} {_words(tolerance)}, measured as edgeup build does",
+                f"with it, the model {passes} {_words(tolerance)}, "
+                f"each other node of the file rounded, as edgeup build measures it",
             ],
         )
 
@@ -79,6 +81,10 @@ def find_fp32_nodes(
     """Round all nodes; keep those at values that are too large, then those that lose most, until
     the rest passes; then give back what need not be kept, by halves.
 
+    What makes or holds a number that is too large is never given back, though the conversion
+    here would keep it of itself, or what follows may hide it: whoever converts by the list has
+    an infinity there.
+
     Args:
         model: float32.
         precision: "fp16" or "bf16".
@@ -90,26 +96,33 @@ def find_fp32_nodes(
         EdgeupError: the model does not run, or is not float32.
     """
     from edgeup.export.optimize import name_nodes
+    from edgeup.export.precision.assign import unfit_nodes
     from edgeup.export.precision.convert import prepared
     from edgeup.export.precision.formats import find_format
 
     named = model.clone()
     name_nodes(named)  # as `edgeup build` names them: before constants are lifted
     work = prepared(named)
+    form = find_format(precision)
     order = [node.name or "" for node in work.graph]
-    with RoundingBench(work, find_format(precision), cases, tolerance) as bench:
+    with RoundingBench(work, form, cases, tolerance) as bench:
         choice = choose(bench, stage)
-        kept, minimal = [name for name in order if name in choice.reasons], False
+        unfit = unfit_nodes(work, form)
+        overflowing = {found.node for found in choice.findings if found.kind == "overflow"}
+        always = frozenset(unfit.keys() | overflowing)
+        reasons = {**choice.reasons, **unfit}
+
+        def passes(nodes: Sequence[str]) -> bool:
+            bench.runs += 1
+            return all(o.passed for o in bench.parity(bench.twin(always | frozenset(nodes))))
+
+        kept, minimal = [name for name in order if name in reasons.keys() - always], False
         if choice.enough:
             stage("giving back what need not stay float32")
-
-            def passes(nodes: Sequence[str]) -> bool:
-                bench.runs += 1
-                return all(o.passed for o in bench.parity(bench.twin(frozenset(nodes))))
-
             kept, minimal = fewest(kept, passes, lambda: bench.runs < 2 * RUNS)
-        reasons = {name: choice.reasons[name] for name in kept}
-        return Fp32Nodes(precision, reasons, choice.enough, minimal, bench.runs, tolerance)
+        enough = passes(kept)
+        listed = {name: reasons[name] for name in order if name in always.union(kept)}
+        return Fp32Nodes(precision, listed, enough, minimal and enough, bench.runs, tolerance)
 
 
 def fewest(
