@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +19,17 @@ OLDEST_READABLE = 7
 """The oldest opset that is read: what ONNX Runtime still runs with its own guarantee."""
 
 
-def load_model(path: Path) -> ir.Model:
+def load_model(path: Path, notice: Callable[[str], None] = lambda words: None) -> ir.Model:
     """Read a model; its external data stays in its files until it is used.
 
+    Args:
+        path: the file.
+        notice: is told where its nodes had to be sorted.
+
     Raises:
-        EdgeupError: no such file, not an ONNX model, an opset that is unknown here, or external
-            data that lies outside the model's folder or is not there.
+        EdgeupError: no such file, not an ONNX model, an opset that is unknown here, nodes that
+            read each other's results in a circle, or external data that lies outside the model's
+            folder or is not there.
     """
     import onnx
     import onnx_ir as ir
@@ -50,11 +57,49 @@ def load_model(path: Path) -> ir.Model:
     try:
         model = ir.from_proto(proto)
         _point_to_folder(model, path)
-        model.clone()  # fails where a node reads what nothing before it gives
+        if not _can_run(model):
+            _sort(model, path)
+            model.clone()
+            notice(
+                f"{path.name}: its nodes were not in an order in which they can run, which ONNX "
+                f"wants and some readers insist on; they were sorted"
+            )
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         why = _invalid(path) or _line(error)
         raise EdgeupError(f"{path} holds a graph that cannot be read: {why}") from error
     return model
+
+
+def _can_run(model: ir.Model) -> bool:
+    """Whether each node reads only what stands before it."""
+    try:
+        model.clone()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _sort(model: ir.Model, path: Path) -> None:
+    """Bring nodes into an order in which they can run; stable.
+
+    Raises:
+        EdgeupError: there is none.
+    """
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in graphs:
+        reads = {
+            node: [maker for value in node.inputs if value and (maker := value.producer())]
+            for node in graph
+        }
+        try:
+            TopologicalSorter(reads).prepare()
+        except CycleError as error:
+            names = " <- ".join(node.name or node.op_type for node in error.args[1][:5])
+            raise EdgeupError(
+                f"{path}: nodes read each other's results in a circle ({names}), so it cannot run; "
+                f"export it again"
+            ) from error
+        graph.sort()
 
 
 def _invalid(path: Path) -> str | None:
@@ -88,7 +133,7 @@ def _point_to_folder(model: ir.Model, path: Path) -> None:
     """Give external tensors their folder, and refuse any that leads out of it."""
     import onnx_ir as ir
 
-    folder = path.resolve().parent
+    folder = Path(os.path.realpath(path)).parent
     for tensor in tensors_of(model):
         if isinstance(tensor, ir.ExternalTensor):
             _check_external(tensor, folder, path)
@@ -100,7 +145,7 @@ def external_files(model: ir.Model) -> frozenset[Path]:
     import onnx_ir as ir
 
     return frozenset(
-        Path(tensor.path).resolve()
+        Path(os.path.realpath(tensor.path))
         for tensor in tensors_of(model)
         if isinstance(tensor, ir.ExternalTensor)
     )
@@ -108,7 +153,9 @@ def external_files(model: ir.Model) -> frozenset[Path]:
 
 def _check_external(tensor: ir.ExternalTensor, folder: Path, path: Path) -> None:
     location = Path(tensor.location)
-    data = (folder / location).resolve()  # follows links, so a link cannot lead out either
+    # Follows links, so a link cannot lead out either; and not Path.resolve, which raises a
+    # RuntimeError before Python 3.13 where links lead in a circle.
+    data = Path(os.path.realpath(folder / location))
     if location.is_absolute() or not data.is_relative_to(folder):
         raise EdgeupError(
             f"{path}: weights of {tensor.name!r} lie at {tensor.location!r}, outside the model's "

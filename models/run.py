@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from torch.utils import _pytree
 
 from edgeup.errors import EdgeupError
 from edgeup.spec import Array
+
+Path: TypeAlias = "tuple[Any, ...]"
+"""Where a module's result holds an output: keys, positions and attributes, as `_pytree` says."""
 
 
 @contextmanager
@@ -39,19 +42,42 @@ def run_module(module: nn.Module, arrays: Sequence[Array]) -> list[Array]:
     Raises:
         EdgeupError: an output is not a tensor, or the module refused the inputs.
     """
+    return _arrays(_pytree.tree_leaves(_result(module, arrays)))
+
+
+def run_with_paths(module: nn.Module, arrays: Sequence[Array]) -> list[tuple[Path, Array]]:
+    """As `run_module`, with each output's place in what the module returns.
+
+    Raises:
+        EdgeupError: see `run_module`.
+    """
+    result = _result(module, arrays)
+    try:
+        leaves, _ = _pytree.tree_flatten_with_path(result)
+    except ValueError:  # of a type that was registered without keys
+        plain = enumerate(_pytree.tree_leaves(result))
+        leaves = [((_pytree.SequenceKey(index),), leaf) for index, leaf in plain]
+    paths = [path for path, leaf in leaves if leaf is not None]
+    return list(zip(paths, _arrays([leaf for _, leaf in leaves]), strict=True))
+
+
+def _result(module: nn.Module, arrays: Sequence[Array]) -> Any:
     tensors = [torch.from_numpy(array.copy()) for array in arrays]
     was_training = module.training
     module.eval()
     try:
         with torch.no_grad(), half_the_cores():
-            result: Any = module(*tensors)
+            return module(*tensors)
     except RuntimeError as error:
         shapes = ", ".join("x".join(map(str, array.shape)) for array in arrays)
         raise EdgeupError(f"the module refused an input of shape {shapes}: {error}") from error
     finally:
         module.train(was_training)
-    leaves = [leaf for leaf in _pytree.tree_leaves(result) if leaf is not None]
-    for leaf in leaves:
+
+
+def _arrays(leaves: Sequence[Any]) -> list[Array]:
+    given = [leaf for leaf in leaves if leaf is not None]
+    for leaf in given:
         if not isinstance(leaf, torch.Tensor):
             raise EdgeupError(f"the module returned a {type(leaf).__name__} among its outputs")
-    return [leaf.numpy() for leaf in leaves]
+    return [leaf.numpy() for leaf in given]

@@ -22,11 +22,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def user_subject(reference: str, shapes: Sequence[TensorSpec]) -> Subject:
+SEEDED = (
+    "{reference} draws random numbers when it is made (seed {seed}): unless it loads weights after "
+    "that, they are random and the output means nothing; parity, latency, operators and sizes "
+    "mean what they would with trained ones"
+)
+
+
+def user_subject(reference: str, shapes: Sequence[TensorSpec], seed: int = 0) -> Subject:
     """Import a module object, or a callable that returns one, and describe it.
 
     The current folder is importable, as it is for ``python -m``. The user's code is run, since
-    that is what was asked for.
+    that is what was asked for; torch's random state is as it was afterwards.
+
+    Args:
+        reference: ``package.module:name``.
+        shapes: one per input of ``forward``.
+        seed: of torch's generator while the module is made: the same seed, the same weights.
 
     Raises:
         EdgeupError: the reference does not lead to an ``nn.Module``, the user's code raised, or
@@ -38,7 +50,7 @@ def user_subject(reference: str, shapes: Sequence[TensorSpec]) -> Subject:
 
     from edgeup.models.cost import macs, parameters
 
-    made = _resolve(reference)
+    made, is_drawn = _resolve(reference, seed)
     if not isinstance(made, nn.Module):
         raise EdgeupError(
             f"{reference} gave a {type(made).__name__}, and an nn.Module was wanted: name a "
@@ -59,17 +71,19 @@ def user_subject(reference: str, shapes: Sequence[TensorSpec]) -> Subject:
         inputs=inputs,
         output_names=None,
         facts=facts,
+        notices=(SEEDED.format(reference=reference, seed=seed),) if is_drawn else (),
     )
 
 
-def _resolve(reference: str) -> Any:
+def _resolve(reference: str, seed: int) -> tuple[Any, bool]:
+    """What is named, and whether making it drew from torch's generator."""
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
         raise EdgeupError(
             f"{reference!r} does not name a module: wanted package.module:name, where the name "
             f"is an nn.Module or a function without arguments that returns one"
         )
-    with _importable_here():
+    with _importable_here(), _seeded(seed) as imports:
         imported = _from_user_code(reference, lambda: _import(module_name, reference))
         found: Any = imported
         for part in attribute.split("."):
@@ -80,8 +94,34 @@ def _resolve(reference: str) -> Any:
         from torch import nn
 
         if isinstance(found, nn.Module) or not callable(found):
-            return found
-        return _from_user_code(reference, found)
+            return found, imports.has_drawn()
+        # Seeded anew: what an import draws is drawn once, however often the function is called.
+        with _seeded(seed) as calls:
+            return _from_user_code(reference, found), calls.has_drawn()
+
+
+class _Generator:
+    """Torch's own generator, since it was seeded."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self._seeded: torch.Tensor = torch.get_rng_state()
+
+    def has_drawn(self) -> bool:
+        import torch
+
+        return not torch.equal(self._seeded, torch.get_rng_state())
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[_Generator]:
+    """Torch's generator seeded inside, and as it was after that."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield _Generator()
 
 
 def _import(name: str, reference: str) -> Any:
