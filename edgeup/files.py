@@ -71,14 +71,18 @@ def check_goals(goals: Iterable[Path | None], read: Iterable[Path | None]) -> No
     Raises:
         EdgeupError: see `check_goal`; or one of the goals is read, or another goal, too.
     """
-    taken = {os.path.realpath(path) for path in read if path is not None}
+    sources = {os.path.realpath(path) for path in read if path is not None}
+    taken: set[str] = set()
     for goal in goals:
         if goal is None:
             continue
         check_goal(goal)
-        if os.path.realpath(goal) in taken:
+        place = os.path.realpath(goal)
+        if place in sources:
             raise EdgeupError(f"{goal} would be overwritten, and it is read; name another file")
-        taken.add(os.path.realpath(goal))
+        if place in taken:
+            raise EdgeupError(f"{goal} would be written twice; name another file")
+        taken.add(place)
 
 
 def refuse_overwriting(goals: Iterable[Path], read: Iterable[Path]) -> None:

@@ -19,6 +19,7 @@ from edgeup.cli.profile import as_trtexec as profile_as_trtexec
 from edgeup.cli.profile import profile
 from edgeup.cli.report import report
 from edgeup.cli.run import run
+from edgeup.cli.several_values import SeveralValues
 from edgeup.cli.verb import WRONG_REQUEST, complain, tell_bug
 from edgeup.cli.verify import verify
 
@@ -34,7 +35,7 @@ app.command("export")(export)
 app.command("optimize")(optimize)
 app.command("check")(check)
 app.command("build", context_settings={"token_normalize_func": as_trtexec})(build)
-app.command("verify")(verify)
+app.command("verify", cls=SeveralValues)(verify)
 app.command("compare")(compare)
 app.command("estimate")(estimate)
 app.command("profile", context_settings={"token_normalize_func": profile_as_trtexec})(profile)

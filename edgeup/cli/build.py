@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeup.cli.options import DEFAULT_TARGET, TargetOption, given_path
+from edgeup.cli.options import (
+    DEFAULT_TARGET,
+    InputSeedOption,
+    ModelFileArgument,
+    TargetOption,
+    fail_on_option,
+    given_path,
+    output_option,
+    respelled,
+)
 from edgeup.cli.precision_option import (
     IoPrecision,
     IoPrecisionOption,
     KeepFp32Option,
     Precision,
 )
-from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
+from edgeup.cli.verb import Answer, Format, FormatOption, complain_of_gates, run_verb
+from edgeup.errors import EdgeupError
+
+if TYPE_CHECKING:
+    from edgeup.pipeline.build.wish import BuildWish
+    from edgeup.pipeline.gates import Condition
 
 
 class Using(str, Enum):
@@ -63,23 +78,17 @@ TRTEXEC_SPELLINGS = {
 }
 """trtexec's names of the same options: understood, and left out of the help."""
 
-
-def as_trtexec(name: str) -> str:
-    """An option's name, whichever of the two spellings it came in."""
-    return TRTEXEC_SPELLINGS.get(name, name)
+as_trtexec = respelled(TRTEXEC_SPELLINGS)
 
 
 def build(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any ONNX file.")],
+    model: ModelFileArgument,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=given_path,
-            metavar="OUT.engine",
-            help="The engine; OUT.engine.json beside it says what it is.",
-            show_default="MODEL.engine",
+        output_option(
+            "OUT.engine",
+            "The engine; OUT.engine.json beside it says what it is.",
+            "MODEL.engine",
         ),
     ] = None,
     target: TargetOption = DEFAULT_TARGET,
@@ -198,23 +207,19 @@ def build(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print trtexec's command line, and build nothing.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of test inputs.")] = 0,
+    seed: InputSeedOption = 0,
+    fail_on: Annotated[list[str] | None, fail_on_option("parity, precision, size>25MB")] = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Build a TensorRT engine from an ONNX file, and read back that it is what was asked."""
 
     def body(answer: Answer) -> bool:
         from edgeup.cli.build_parse import parse_engine_shapes, parse_size, the_precision
-        from edgeup.cli.build_summary import build_summary
-        from edgeup.cli.progress import progress
-        from edgeup.files import check_goal, write_all
-        from edgeup.pipeline.build.engine import NotHereError, build_file
-        from edgeup.pipeline.build.engine import dry_run as commands_of
         from edgeup.pipeline.build.wish import BuildWish
+        from edgeup.pipeline.gates import parse_conditions
         from edgeup.pipeline.precision.keep_list import read_keep_list
         from edgeup.report import command_line
         from edgeup.runtime.engine.request import BuildOptions
-        from edgeup.runtime.engine.sidecar import sidecar_path
         from edgeup.targets import find_target
 
         wish = BuildWish(
@@ -245,25 +250,55 @@ def build(
             command=command_line(sys.argv[1:]),
         )
         goal = output or Path(model.with_suffix(".engine").name)
+        conditions = parse_conditions(fail_on or ())
         if dry_run:
-            _show_commands(answer, commands_of(model, goal, wish))
+            _tell_commands(answer, model, goal, wish, conditions)
             return True
-        check_goal(goal)
-        check_goal(sidecar_path(goal))
-        with progress() as stage:
-            try:
-                result = build_file(model, goal, wish, stage)
-            except NotHereError as error:
-                _show_commands(answer, error.commands)
-                raise
-        write_all(result.files)
-        if answer.style is Format.JSON:
-            answer.json(result.report)
-        else:
-            answer.show(*build_summary(result.report))
-        return bool(result.report["passed"])
+        return _build(answer, model, goal, wish, conditions)
 
     return run_verb(style, body)
+
+
+def _build(
+    answer: Answer, model: Path, goal: Path, wish: BuildWish, conditions: Sequence[Condition]
+) -> bool:
+    """Build, judge, write and tell; whether all of it passed."""
+    from edgeup.cli.build_summary import build_summary
+    from edgeup.cli.progress import progress
+    from edgeup.files import check_goal, write_all
+    from edgeup.pipeline.build.engine import NotHereError, build_file
+    from edgeup.pipeline.build.gate import check_build_gates
+    from edgeup.pipeline.gate_facts import build_facts
+    from edgeup.pipeline.gates import gated
+    from edgeup.runtime.engine.sidecar import sidecar_path
+
+    check_build_gates(conditions, wish)
+    check_goal(goal)
+    check_goal(sidecar_path(goal))
+    with progress() as stage:
+        try:
+            result = build_file(model, goal, wish, stage)
+        except NotHereError as error:
+            _show_commands(answer, error.commands)
+            raise
+    report = {**result.report, **gated(result.report, conditions, build_facts(result.report))}
+    write_all(result.files)
+    if answer.style is Format.JSON:
+        answer.json(report)
+    else:
+        answer.show(*build_summary(report))
+    complain_of_gates(report)
+    return bool(report["passed"])
+
+
+def _tell_commands(
+    answer: Answer, model: Path, goal: Path, wish: BuildWish, conditions: Sequence[Condition]
+) -> None:
+    from edgeup.pipeline.build.engine import dry_run
+
+    if conditions:
+        raise EdgeupError("--fail-on judges what was built, and --dry-run builds nothing")
+    _show_commands(answer, dry_run(model, goal, wish))
 
 
 def _show_commands(answer: Answer, commands: tuple[str, ...]) -> None:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgeup.cli.options import DEFAULT_TARGET, TargetOption
+from edgeup.cli.options import (
+    DEFAULT_TARGET,
+    FixedShapesOption,
+    ModelFileArgument,
+    ReportOption,
+    TargetOption,
+)
 from edgeup.cli.precision_option import Precision
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 
 def check(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any ONNX file.")],
+    model: ModelFileArgument,
     target: TargetOption = DEFAULT_TARGET,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--shape",
-            "--shapes",
-            help="Fix an input: 1x3x224x224 or image:1x3x224x224; once per input.",
-        ),
-    ] = None,
+    shape: FixedShapesOption = None,
     static: Annotated[
         bool, typer.Option("--static", help="Ask the rules alone, not NVIDIA's parser.")
     ] = False,
@@ -34,6 +32,7 @@ def check(
         Precision | None,
         typer.Option(help="Also say which nodes would stay in fp32 there."),
     ] = None,
+    output: ReportOption = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Would the target's TensorRT take an ONNX file, and compute what it says? Node by node."""
@@ -42,13 +41,16 @@ def check(
         from edgeup.cli.check_summary import check_summary
         from edgeup.cli.parse import parse_frozen
         from edgeup.cli.progress import progress
+        from edgeup.cli.report_files import report_files, report_goals
         from edgeup.errors import EdgeupError
+        from edgeup.files import check_goals, write_all
         from edgeup.pipeline.check import CheckRequest, check_file
         from edgeup.report import command_line
         from edgeup.targets import find_target
 
         if static and build:
             raise EdgeupError("--static asks the rules alone, --build NVIDIA's builder: give one")
+        check_goals(report_goals(output), [model])
         request = CheckRequest(
             target=find_target(target),
             shapes=tuple(parse_frozen(text) for text in shape or ()),
@@ -59,10 +61,12 @@ def check(
         )
         with progress() as stage:
             report = check_file(model, request, stage)
+        files = report_files(report, output)
+        write_all(files)
         if answer.style is Format.JSON:
             answer.json(report)
         else:
-            answer.show(*check_summary(report))
+            answer.show(*check_summary(report, files))
         return bool(report["passed"])
 
     return run_verb(style, body)

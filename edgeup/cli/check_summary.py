@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
 from rich.text import Text
 
-from edgeup.cli.summary import shortened, target_line
+from edgeup.cli.summary import shortened, target_line, written_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,8 +29,8 @@ WORDS = {
 NAMES_SHOWN = 3
 
 
-def check_summary(report: Mapping[str, Any]) -> Iterable[RenderableType]:
-    """The verdict in a line; findings, grouped; DLA; NVIDIA's verdict; notices."""
+def check_summary(report: Mapping[str, Any], written: Iterable[Path]) -> Iterable[RenderableType]:
+    """The verdict in a line; findings, grouped; DLA; NVIDIA's verdict; notices; files."""
     yield _verdict(report)
     for verdict in STYLES:
         entries = [entry for entry in report["nodes"] if entry["verdict"] == verdict]
@@ -48,6 +49,7 @@ def check_summary(report: Mapping[str, Any]) -> Iterable[RenderableType]:
         yield from _nvidia(report["nvidia"])
     for notice in report["notices"]:
         yield Text(f"\nnote: {notice}", style="yellow")
+    yield from written_line(written)
 
 
 def _fallbacks(entries: Sequence[Entry]) -> Iterable[RenderableType]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edgeup.cli.options import given_path
+from edgeup.cli.options import FixedShapesOption, ModelFileArgument, ReportOption, given_path
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 
@@ -22,7 +22,7 @@ class Precision(str, Enum):
 
 
 def estimate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any ONNX file.")],
+    model: ModelFileArgument,
     target: Annotated[
         str,
         typer.Option(help="A board, orin-nano-8gb or orin-nano-8gb@6.2: `edgeup list targets`."),
@@ -35,20 +35,14 @@ def estimate(
         str | None,
         typer.Option(metavar="NAME", help="As nvpmodel names it: 15W.", show_default="the board's"),
     ] = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--shape",
-            "--shapes",
-            help="Of an input: 1x3x224x224 or image:1x3x224x224; once per input.",
-        ),
-    ] = None,
+    shape: FixedShapesOption = None,
     plot: Annotated[
         Path | None,
         typer.Option(
             parser=given_path, metavar="FILE.png|FILE.svg", help="The roofline, with the layers."
         ),
     ] = None,
+    output: ReportOption = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Estimate how long a Jetson takes, layer by layer. Nothing is run or built."""
@@ -57,7 +51,8 @@ def estimate(
         from edgeup.cli.estimate_summary import estimate_summary
         from edgeup.cli.parse import parse_frozen
         from edgeup.cli.progress import progress
-        from edgeup.files import check_goal, write_all
+        from edgeup.cli.report_files import report_files, report_goals
+        from edgeup.files import Content, check_goals, write_all
         from edgeup.pipeline.estimate.model import EstimateRequest, estimate_file
         from edgeup.pipeline.estimate.plot import check_picture, draw_estimate
         from edgeup.report import command_line
@@ -65,7 +60,7 @@ def estimate(
 
         if plot is not None:
             check_picture(plot)
-            check_goal(plot)
+        check_goals((plot, *report_goals(output)), [model])
         request = EstimateRequest(
             find_target(target),
             command_line(sys.argv[1:]),
@@ -76,13 +71,16 @@ def estimate(
         with progress() as stage:
             stage(f"estimating {model.name}")
             report = estimate_file(model, request)
+            files: dict[Path, Content] = {}
             if plot is not None:
                 stage("drawing")
-                write_all({plot: draw_estimate(report, plot.suffix.lower())})
+                files[plot] = draw_estimate(report, plot.suffix.lower())
+            files |= report_files(report, output)
+            write_all(files)
         if answer.style is Format.JSON:
             answer.json(report)
         else:
-            answer.show(*estimate_summary(report, plot))
+            answer.show(*estimate_summary(report, files))
         return True
 
     return run_verb(style, body)

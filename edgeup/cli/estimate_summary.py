@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edgeup.cli.summary import facts
+from edgeup.cli.summary import facts, written_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,8 +20,10 @@ _LABEL = 17
 _NUMBERS = ("MMACs", "MB", "bound\nus", "est.\nus", "share", "binds")
 
 
-def estimate_summary(report: Mapping[str, Any], plot: Path | None) -> Iterable[RenderableType]:
-    """Where, the total and its parts, the layers that cost most, and what is not measured."""
+def estimate_summary(
+    report: Mapping[str, Any], written: Iterable[Path]
+) -> Iterable[RenderableType]:
+    """Where, the total and its parts, the layers that cost most, what is not measured; files."""
     gpu, total = report["gpu"], report["total"]
     yield Text("estimate, from shapes alone: nothing was run", style="bold yellow")
     yield facts(
@@ -50,8 +52,7 @@ def estimate_summary(report: Mapping[str, Any], plot: Path | None) -> Iterable[R
     yield Text()
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
-    if plot is not None:
-        yield Text(f"\nwrote {plot}")
+    yield from written_line(written)
 
 
 def _inputs(inputs: Sequence[Mapping[str, Any]]) -> str:

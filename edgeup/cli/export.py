@@ -18,7 +18,8 @@ from edgeup.cli.options import (
     ThreadsOption,
     TuneOption,
     cache_folder,
-    given_path,
+    output_option,
+    shapes_option,
 )
 from edgeup.cli.precision_option import (
     IoPrecision,
@@ -27,7 +28,7 @@ from edgeup.cli.precision_option import (
     Precision,
     PrecisionOption,
 )
-from edgeup.cli.verb import Answer, Format, FormatOption, complain, run_verb
+from edgeup.cli.verb import Answer, Format, FormatOption, complain_of_gates, run_verb
 from edgeup.errors import EdgeupError
 
 if TYPE_CHECKING:
@@ -65,11 +66,8 @@ def export(
     option: SettingOption = None,
     shape: Annotated[
         list[str] | None,
-        typer.Option(
-            "--shape",
-            "--shapes",
-            help="NCHW, 1x3x224x224 or image:1x3x224x224; once per input.",
-            show_default="the model's",
+        shapes_option(
+            "NCHW, 1x3x224x224 or image:1x3x224x224; once per input.", default="the model's"
         ),
     ] = None,
     dynamic: Annotated[
@@ -82,13 +80,8 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=given_path,
-            metavar="DIR",
-            help="Where model.onnx, report.json and report.html go.",
-            show_default="the model's name",
+        output_option(
+            "DIR", "Where model.onnx, report.json and report.html go.", "the model's name"
         ),
     ] = None,
     precision: PrecisionOption = Precision.FP32,
@@ -116,7 +109,8 @@ def export(
             time_proven,
         )
         from edgeup.pipeline.forms import Forms
-        from edgeup.pipeline.gates import EXPORTED, check_judgeable, gated, parse_conditions
+        from edgeup.pipeline.gate_facts import EXPORTED, report_facts
+        from edgeup.pipeline.gates import check_judgeable, gated, parse_conditions
         from edgeup.pipeline.precision.keep_list import read_keep_list
         from edgeup.pipeline.precision.lower import check_precision
         from edgeup.pipeline.subject import Dynamic
@@ -155,13 +149,13 @@ def export(
                 )
             else:
                 _no_network_options(model, preset, encoder, decoder, skip, weights, option)
-                subject = user_subject(module, [parse_shape(text) for text in shape or ()])
+                subject = user_subject(module, [parse_shape(text) for text in shape or ()], seed)
             folder = output or Path(subject.name)
             check_folder(folder)
             proven = export_subject(subject, request, stage)
             latency = time_proven(proven, stage)
         report = compose(**report_sections(proven, "model.onnx"), latency=latency)
-        report |= gated(report, conditions)
+        report |= gated(report, conditions, report_facts(report))
         write_all(
             {
                 folder / "model.onnx": proven.exported.content,
@@ -173,8 +167,7 @@ def export(
             answer.json(report)
         else:
             answer.show(*export_summary(report, folder))
-        for line in report.get("gates", {}).get("failures", ()):
-            complain(f"failed: {line}")
+        complain_of_gates(report)
         return bool(report["passed"])
 
     return run_verb(style, body)

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from edgeup.cli.options import FailOnOption, TuneOption, cache_folder, given_path
+from edgeup.cli.options import (
+    FailOnOption,
+    FixedShapesOption,
+    InputSeedOption,
+    ModelFileArgument,
+    ThreadsOption,
+    TuneOption,
+    cache_folder,
+    output_option,
+)
 from edgeup.cli.precision_option import (
     IoPrecision,
     IoPrecisionOption,
@@ -15,44 +24,32 @@ from edgeup.cli.precision_option import (
     Precision,
     PrecisionOption,
 )
-from edgeup.cli.verb import Answer, Format, FormatOption, complain, run_verb
+from edgeup.cli.verb import Answer, Format, FormatOption, complain_of_gates, run_verb
 
 
 def optimize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="Any ONNX file.")],
+    model: ModelFileArgument,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=given_path,
-            metavar="OUT.onnx",
-            help="The result; OUT.json and OUT.html beside it report, and over 2 GiB "
+        output_option(
+            "OUT.onnx",
+            "The result; OUT.json and OUT.html beside it report, and over 2 GiB "
             "OUT.onnx.data holds the weights.",
         ),
     ],
     target: Annotated[
         str, typer.Option(help="Where it will run: see `edgeup list targets`.")
     ] = "cpu",
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--shape",
-            "--shapes",
-            help="Freeze an input: 1x3x224x224 or image:1x3x224x224; once per input.",
-        ),
-    ] = None,
+    shape: FixedShapesOption = None,
     precision: PrecisionOption = Precision.FP32,
     io_precision: IoPrecisionOption = IoPrecision.FP32,
     keep_fp32: KeepFp32Option = None,
     tune: TuneOption = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="For the latency.", show_default="all cores")
-    ] = None,
+    threads: ThreadsOption = None,
     verify: Annotated[
         bool, typer.Option(help="Compare the result with the original on seeded inputs.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the inputs.")] = 0,
+    seed: InputSeedOption = 0,
     fail_on: FailOnOption = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
@@ -66,7 +63,8 @@ def optimize(
         from edgeup.files import check_goal, write_all
         from edgeup.html.files import html_of
         from edgeup.pipeline.forms import Forms
-        from edgeup.pipeline.gates import EXPORTED, check_judgeable, gated, parse_conditions
+        from edgeup.pipeline.gate_facts import EXPORTED, report_facts
+        from edgeup.pipeline.gates import check_judgeable, gated, parse_conditions
         from edgeup.pipeline.optimize import FileRequest, optimize_file
         from edgeup.pipeline.precision.keep_list import read_keep_list
         from edgeup.pipeline.precision.lower import check_precision
@@ -96,11 +94,12 @@ def optimize(
         if tune:
             check_tunable(request.target.name, request.target.backend)
         conditions = parse_conditions(fail_on or ())
-        check_judgeable(conditions, EXPORTED, "optimize")
+        why = {} if verify else {"parity": "--no-verify compares nothing"}
+        check_judgeable(conditions, [name for name in EXPORTED if name not in why], "optimize", why)
         with progress() as stage:
             done = optimize_file(model, request, stage)
         report = compose(**done.sections)
-        report |= gated(report, conditions)
+        report |= gated(report, conditions, report_facts(report))
         write_all(
             {
                 **done.packed.files(output),
@@ -112,8 +111,7 @@ def optimize(
             answer.json(report)
         else:
             answer.show(*optimize_summary(report, output))
-        for line in report.get("gates", {}).get("failures", ()):
-            complain(f"failed: {line}")
+        complain_of_gates(report)
         return bool(report["passed"])
 
     return run_verb(style, body)

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeup.cli.options import given_path
-from edgeup.cli.verb import Answer, Format, FormatOption, complain, run_verb
+from edgeup.cli.options import (
+    ReportOption,
+    TrustOption,
+    fail_on_option,
+    given_path,
+    respelled,
+)
+from edgeup.cli.verb import Answer, Format, FormatOption, complain_of_gates, run_verb
 from edgeup.errors import EdgeupError
 
 if TYPE_CHECKING:
@@ -31,9 +37,7 @@ TRTEXEC_SPELLINGS = {
 """trtexec's names of the same options: understood, and left out of the help."""
 
 
-def as_trtexec(name: str) -> str:
-    """An option's name, whichever of the two spellings it came in."""
-    return TRTEXEC_SPELLINGS.get(name, name)
+as_trtexec = respelled(TRTEXEC_SPELLINGS)
 
 
 def _file(name: str, about: str) -> Any:
@@ -96,9 +100,7 @@ def profile(
         bool,
         typer.Option("--no-data-transfers", help="Leave the engine's inputs and outputs in place."),
     ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run an engine whose sidecar is missing or another's.")
-    ] = False,
+    trust: TrustOption = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also what each layer takes.")] = False,
     onnx: Annotated[
         Path | None,
@@ -109,12 +111,7 @@ def profile(
         ),
     ] = None,
     fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-on",
-            metavar="CONDITIONS",
-            help="Exit status 1 where one holds: 'latency>12ms,p99>20ms,cv>5%,size>25MB'.",
-        ),
+        list[str] | None, fail_on_option("latency>12ms, p99>20ms, cv>5%, size>25MB")
     ] = None,
     save_baseline: Annotated[
         Path | None, _file("--save-baseline", "Keep latency, size and energy.")
@@ -140,16 +137,7 @@ def profile(
             show_default="100",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=given_path,
-            metavar="REPORT.json",
-            help="Keep the report; REPORT.html is its page.",
-        ),
-    ] = None,
+    output: ReportOption = None,
     export_times: Annotated[
         Path | None, _file("--export-times", "Each inference, as trtexec's --exportTimes.")
     ] = None,
@@ -177,6 +165,7 @@ def profile(
         from edgeup.cli.build_parse import parse_engine_shapes
         from edgeup.cli.profile_parse import parse_budget, parse_percents
         from edgeup.cli.progress import progress
+        from edgeup.cli.report_files import report_goals
         from edgeup.files import check_goals
         from edgeup.pipeline.profile.model import profile_file
         from edgeup.pipeline.profile.recorded import Recorded, profile_recorded
@@ -184,9 +173,9 @@ def profile(
         from edgeup.report import command_line
         from edgeup.runtime.board.watch import DEFAULT_INTERVAL_S
 
-        page = None if output is None else output.with_suffix(".html")
-        goals = [save_baseline, output, page, export_times, export_profile]
-        check_goals(goals, (model, versus, baseline, onnx))
+        goals = [save_baseline, *report_goals(output), export_times, export_profile]
+        read = (model, versus, baseline, onnx, load_times, load_profile, load_layer_info)
+        check_goals(goals, read)
         gates = _gates(fail_on or (), baseline, max_regression)
         shapes = parse_engine_shapes(shape)
         percents = PERCENTS if percentile is None else parse_percents(percentile)
@@ -203,8 +192,13 @@ def profile(
                     "--threads": threads,
                     "--iterations": iterations,
                     "--duration": duration,
-                    "--warmup": warmup,
+                    "--warmup": warm_up_ms if warmup is None else warmup,
                     "--batch": batch,
+                    "--streams": None if streams == 1 else streams,
+                    "--use-cuda-graph": cuda_graph,
+                    "--no-data-transfers": no_transfers,
+                    "--trust": trust,
+                    "--onnx": onnx,
                     "--require-locked-clocks": locked_clocks,
                     "--tegrastats-interval": power_interval_ms,
                 }
@@ -287,17 +281,13 @@ def _write_and_tell(
     answer: Answer, report: Mapping[str, Any], files: dict[Path, Content], output: Path | None
 ) -> None:
     from edgeup.cli.profile_summary import profile_summary
+    from edgeup.cli.report_files import report_files
     from edgeup.files import write_all
-    from edgeup.html.files import html_of
-    from edgeup.report import to_bytes
 
-    if output is not None:
-        files[output] = to_bytes(report)
-        files[output.with_suffix(".html")] = html_of(report)
+    files |= report_files(report, output)
     write_all(files)
     if answer.style is Format.JSON:
         answer.json(report)
-        for line in report["gates"]["failures"]:
-            complain(f"failed: {line}")
     else:
         answer.show(*profile_summary(report, list(files)))
+    complain_of_gates(report)

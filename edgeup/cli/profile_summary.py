@@ -67,9 +67,24 @@ def _head(report: Mapping[str, Any]) -> dict[str, str]:
             f"{used['peak_bytes'] / 1e6:.0f} MB peak of the process, "
             f"{used['added_bytes'] / 1e6:.0f} MB by the model"
         )
+    device = report["device_memory"]
+    rows["GPU memory"] = (
+        _device_memory(device) if device["measured"] else f"not measured: {device['reason']}"
+    )
     if report["overhead"] is not None:
         rows["overhead"] = f"an empty model takes {_ms(report['overhead']['empty_model_ms'])}"
     return rows
+
+
+def _device_memory(used: Mapping[str, Any]) -> str:
+    weights = used["weights_bytes"]
+    parts = [
+        f"activations {used['activations_bytes'] / 1e6:.1f} MB",
+        "weights not told" if weights is None else f"weights {weights / 1e6:.1f} MB",
+        f"inputs and outputs {used['buffers_bytes'] / 1e6:.1f} MB",
+    ]
+    shared = ", shared with the CPU" if used["shared_with_cpu"] else ""
+    return f"{used['taken_bytes'] / 1e6:.0f} MB taken{shared}: {', '.join(parts)}"
 
 
 def _how(setting: Mapping[str, Any]) -> str:
@@ -114,8 +129,8 @@ def _versus(report: Mapping[str, Any]) -> Iterable[RenderableType]:
     yield Text(
         f"  median {_ms(versus['latency']['median_ms'])} there; {found['rounds']} rounds, both "
         f"loaded anew {found['loads']} times\n"
-        f"  ratio {found['median']:.3f} ({found['confidence']:.0%} within {found['low']:.3f} to "
-        f"{found['high']:.3f})"
+        f"  ratio of {found['of']} {found['median']:.3f} ({found['confidence']:.0%} within "
+        f"{found['low']:.3f} to {found['high']:.3f})"
     )
     style = {"slower": "bold red", "faster": "bold green"}.get(versus["verdict"], "bold")
     yield Text(f"  {versus['words']}", style=style)
@@ -185,16 +200,16 @@ def _gates(report: Mapping[str, Any]) -> Iterable[Text]:
     asked = bool(report["gates"]["conditions"]) or report["baseline"] is not None
     if not asked:
         return
-    yield Text()
-    for line in failed:
-        yield Text(f"failed: {line}", style="bold red")
-    if not failed:
-        yield Text("passed: within all limits", style="green")
+    if failed:  # each is a line of its own on stderr, where no width breaks it
+        limits = "a limit" if len(failed) == 1 else f"{len(failed)} limits"
+        yield Text(f"\nFAILED: beyond {limits}", style="bold red")
+    else:
+        yield Text("\npassed: within all limits", style="green")
 
 
 def _ms(value: float) -> str:
     """Three or more digits: ``12.34 ms``, ``0.123 ms``, ``4.56 us``."""
-    if value < 0.1:
+    if round(value, 6) < 0.1:
         return f"{value * 1e3:.2f} us"
     return f"{value:.3f} ms" if value < 10 else f"{value:.2f} ms"
 

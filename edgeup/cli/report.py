@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeup.cli.options import given_path
+from edgeup.cli.options import output_option
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
 
@@ -21,9 +21,7 @@ def report(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", parser=given_path, metavar="OUT.html", help="The page to write."
-        ),
+        output_option("OUT.html", "The page to write."),
     ] = Path("report.html"),
     style: FormatOption = Format.TEXT,
 ) -> int:
@@ -39,16 +37,27 @@ def report(
         if output.suffix.lower() not in (".html", ".htm"):
             raise EdgeupError(f"-o {output} does not end in .html; name the page to write")
         check_goal(output)
-        page, worse = html_of_several(reports)
+        page, held = html_of_several(reports)
         write_all({output: page})
         if answer.style is Format.JSON:
-            answer.json({"page": str(output), "regressions": worse})
+            answer.json(
+                {
+                    "page": str(output),
+                    "regressions": {one.name: list(one.worse) for one in held},
+                    "compared": {one.name: list(one.compared) for one in held},
+                    "not_compared": {one.name: dict(one.not_compared) for one in held},
+                }
+            )
             return True
-        for name, what in worse.items():
-            if what:
-                answer.show(Text(f"{name}: {', '.join(what)}", style="bold red"))
-        if worse and not any(worse.values()):
-            answer.show(Text("no regression against the first report", style="green"))
+        for one in held:
+            if one.worse:
+                answer.show(Text(f"{one.name}: {', '.join(one.worse)}", style="bold red"))
+            answer.show(Text(f"{one.name}: compared: {', '.join(one.compared) or 'nothing'}"))
+            for why, headings in one.reasons().items():
+                said = f"{one.name}: not compared: {', '.join(headings)}: {why}"
+                answer.show(Text(said, style="yellow"))
+        if any(one.compared for one in held) and not any(one.worse for one in held):
+            answer.show(Text("no regression in what was compared", style="green"))
         answer.show(Text(f"wrote {output}"))
         return True
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeup.cli.options import given_path
+from edgeup.cli.options import given_path, output_option
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 from edgeup.errors import EdgeupError
 
@@ -25,12 +25,7 @@ def run(
             help="PNG, JPEG, TIFF, WebP, GIF, BMP, PPM, JPEG 2000 or AVIF, of any mode and size.",
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", parser=given_path, metavar="PNG", help="Draw the output to this file."
-        ),
-    ] = None,
+    output: Annotated[Path | None, output_option("PNG", "Draw the output to this file.")] = None,
     save_raw: Annotated[
         Path | None,
         typer.Option(

@@ -98,16 +98,25 @@ def parity_table(parity: Iterable[Mapping[str, Any]]) -> Table:
 def verdicts(parity: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
     """Per output: passed or not, the tolerance, and what would have been needed."""
     for output in parity:
-        allowed, needed = output["tolerance"], output["needed"]
         yield Text(
             f"  {output['name']}: {'passed' if output['passed'] else 'FAILED'}, "
-            f"tolerance atol {_number(allowed['atol'])} + rtol {_number(allowed['rtol'])}; "
-            f"needed atol {_number(needed.get('atol'))} at that rtol, "
-            f"or rtol {_number(needed.get('rtol'))} at that atol",
+            f"{output.get('reason') or _judged(output['tolerance'], output['needed'])}",
             style="green" if output["passed"] else "bold red",
         )
         for remark in output.get("notes", ()):
             yield Text(f"  {output['name']}: {remark}", style="yellow")
+
+
+def _judged(allowed: Mapping[str, Any], needed: Mapping[str, Any]) -> str:
+    tolerance = f"tolerance atol {_number(allowed['atol'])} + rtol {_number(allowed['rtol'])}"
+    if needed.get("atol") is None:
+        return f"{tolerance}; no tolerance would do"
+    by_rtol = (
+        "no rtol at that atol would do"
+        if needed.get("rtol") is None
+        else f"or rtol {_number(needed['rtol'])} at that atol"
+    )
+    return f"{tolerance}; needed atol {_number(needed['atol'])} at that rtol, {by_rtol}"
 
 
 def latency_lines(latency: Mapping[str, Any]) -> Text:
@@ -121,6 +130,12 @@ def latency_lines(latency: Mapping[str, Any]) -> Text:
         f"median {latency['median_ms']:.2f} ms   p90 {latency['p90_ms']:.2f} ms   "
         f"p99 {latency['p99_ms']:.2f} ms",
     )
+
+
+def written_line(files: Iterable[Path]) -> Iterable[Text]:
+    """What was written; nothing where nothing was."""
+    if names := [str(path) for path in files]:
+        yield Text(f"\nwrote {', '.join(names)}")
 
 
 def _network(model: Mapping[str, Any]) -> str:

@@ -9,7 +9,10 @@ import io
 import json
 import logging
 import os
+import re
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -23,6 +26,7 @@ from edgeup.errors import EdgeupError
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.text import Text
 
 PASSED, CHECK_FAILED, WRONG_REQUEST = 0, 1, 2
 
@@ -60,10 +64,16 @@ class Answer:
         self.text.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
     def show(self, *renderables: RenderableType) -> None:
-        """Write rich text, plain where stdout is not a terminal."""
+        """Write rich text, plain where stdout is not a terminal; see `_hanging`."""
+        from rich.text import Text
+
         console = self._console()
         for renderable in renderables:
-            console.print(_Printable(renderable))
+            if not isinstance(renderable, Text):
+                console.print(_Printable(renderable))
+                continue
+            for line in _hanging(renderable, console):
+                console.print(_Printable(line), soft_wrap=True)  # wrapped already
 
     def _console(self) -> Console:
         from rich.console import Console
@@ -92,6 +102,32 @@ class _Printable:
         for text, style, control in console.render(self._renderable, options):
             lines = text if control else "\n".join(map(printable, text.split("\n")))
             yield Segment(lines, style, control)
+
+
+def _hanging(text: Text, console: Console) -> Iterator[Text]:
+    """Its lines, in the console's width: what does not fit a line goes on below, further in.
+
+    A word that is longer than that, as a path, stays whole, so that it can be copied.
+    """
+    for line in text.split("\n", allow_blank=True):
+        hang = len(line.plain) - len(line.plain.lstrip()) + 2
+        for number, part in enumerate(line.divide(_breaks(line.plain, console.width, hang))):
+            part.rstrip()
+            if number:
+                part.pad_left(hang)
+            yield part
+
+
+def _breaks(line: str, width: int, hang: int) -> Iterator[int]:
+    """Where words begin that no longer fit; all lines but the first are narrower by the hang."""
+    from rich.cells import cell_len
+
+    start = 0
+    for word in re.finditer(r"\S+", line):
+        room = width - hang if start else width
+        if line[start : word.start()].strip() and cell_len(line[start : word.end()]) > room:
+            start = word.start()
+            yield start
 
 
 def printable(text: str) -> str:
@@ -152,8 +188,18 @@ def tell_bug() -> str:
 
 
 def complain(message: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(f"edgeup: {printable(' '.join(message.split()))}\n")
+    """One line on stderr; on a terminal, broken between words where it is too long."""
+    line = f"edgeup: {printable(' '.join(message.split()))}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    sys.stderr.write(f"{line}\n")
+
+
+def complain_of_gates(report: Mapping[str, Any]) -> None:
+    """A line on stderr for each condition of ``--fail-on`` that failed."""
+    for line in report.get("gates", {}).get("failures", ()):
+        complain(f"failed: {line}")
 
 
 @contextmanager

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgeup.cli.options import given_path
-from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
+from edgeup.cli.options import ReportOption, TrustOption, fail_on_option, given_path, shapes_option
+from edgeup.cli.verb import Answer, Format, FormatOption, complain_of_gates, run_verb
 from edgeup.cli.verify_parse import takes_weights
 from edgeup.errors import EdgeupError
+
+if TYPE_CHECKING:
+    from edgeup.pipeline.gates import Condition
+    from edgeup.pipeline.verify.pair import VerifyRequest
 
 
 class Task(str, Enum):
@@ -37,6 +41,18 @@ class ReferencePrecision(str, Enum):
         return "fp64" if self is ReferencePrecision.FP64 else "fp32"
 
 
+class Rounding(str, Enum):
+    """What rounds the numbers of ONNX files in 16 bits."""
+
+    EACH_NODE = "each-node"
+    BACKEND = "backend"
+
+    @property
+    def asked(self) -> Literal["each-node", "backend"]:
+        """As the pipeline takes it."""
+        return "backend" if self is Rounding.BACKEND else "each-node"
+
+
 SIDE = (
     "MODEL.onnx, an engine, outputs.npz, a network (fastdepth:nnconv5, fcrn), or your own "
     "PACKAGE.MODULE:NAME."
@@ -51,8 +67,8 @@ def verify(
     rtol: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[OUT:]NUMBER",
-            help="Allowed |c - r| by |r|: 1e-3, or out0:1e-4 for one output; added to --atol.",
+            metavar="[OUT:]NUMBER...",
+            help="Allowed |c - r| by |r|: 1e-3, or out0:1e-4 out1:1e-3 by output; added to --atol.",
             show_default="measured for the precision, unless --atol is given",
         ),
     ] = None,
@@ -115,11 +131,9 @@ def verify(
     ] = None,
     shape: Annotated[
         list[str] | None,
-        typer.Option(
-            "--shape",
-            "--shapes",
+        shapes_option(
+            "For open dimensions and your own modules: image:1x3x224x224; once per input.",
             "--input-shapes",
-            help="For open dimensions and your own modules: image:1x3x224x224; once per input.",
         ),
     ] = None,
     weights: Annotated[
@@ -135,6 +149,13 @@ def verify(
             help="fp64: PyTorch in float64; of a small ONNX file, onnx's ReferenceEvaluator."
         ),
     ] = ReferencePrecision.FP32,
+    rounding: Annotated[
+        Rounding,
+        typer.Option(
+            help="Of ONNX files in fp16 or bf16: round each node's result as a GPU stores it, or "
+            "take what ONNX Runtime computes, mostly in float32."
+        ),
+    ] = Rounding.EACH_NODE,
     task: Annotated[
         Task | None, typer.Option(help="What the outputs are: its metrics are wanted too.")
     ] = None,
@@ -173,23 +194,14 @@ def verify(
             parser=given_path,
             metavar="FILE",
             help="Write the fewest nodes that must stay fp32 to reach the tolerance, for the "
-            "--keep-fp32 of `edgeup build`; the candidate's precision is tried.",
+            "--keep-fp32 of `edgeup optimize` and `build`; the candidate's precision is tried.",
         ),
     ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option("--trust", help="Load an engine whose sidecar is missing or does not fit."),
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            parser=given_path,
-            metavar="JSON",
-            help="Write the report here, and its page beside it (.html).",
-        ),
+    trust: TrustOption = False,
+    fail_on: Annotated[
+        list[str] | None, fail_on_option("parity, max_abs>1e-3, psnr<40dB, size>25MB")
     ] = None,
+    output: ReportOption = None,
     style: FormatOption = Format.TEXT,
 ) -> int:
     """Does a candidate compute what a reference computes? Two models, engines or saved outputs."""
@@ -198,15 +210,13 @@ def verify(
         from edgeup.cli.build_parse import parse_size
         from edgeup.cli.parse import parse_shape
         from edgeup.cli.preprocess_option import parse_preprocess
-        from edgeup.cli.progress import progress
+        from edgeup.cli.report_files import report_goals
         from edgeup.cli.verify_parse import parse_kinds, parse_side, parse_tolerances
         from edgeup.cli.verify_summary import verify_summary
-        from edgeup.files import write_all
-        from edgeup.html.files import html_of, page_beside
+        from edgeup.pipeline.gates import parse_conditions
         from edgeup.pipeline.verify.inputs import InputRequest
         from edgeup.pipeline.verify.pair import VerifyRequest
-        from edgeup.pipeline.verify.whole import verify_whole
-        from edgeup.report import command_line, to_bytes
+        from edgeup.report import command_line
         from edgeup.runtime.task_metrics import find_task
 
         _refuse_idle(
@@ -234,6 +244,7 @@ def verify(
             ),
             tolerances=parse_tolerances(rtol, atol, check_error_stat, error_quantile),
             reference_precision=reference_precision.asked,
+            rounding=rounding.asked,
             task=None if task is None else find_task(task.value, data_range),
             ground_truth=ground_truth,
             validate=validate,
@@ -244,26 +255,43 @@ def verify(
             bisect_bytes=parse_size(bisect_memory),
             fp32_nodes=find_fp32_nodes,
         )
-        page = None if output is None else page_beside(output)
-        goals = (output, page, find_fp32_nodes)
         _check_goals(
-            goals, save_outputs, (reference, candidate, ground_truth, *(load_inputs or ()))
+            (*report_goals(output), find_fp32_nodes),
+            save_outputs,
+            (reference, candidate, ground_truth, *(load_inputs or ())),
         )
-        with ExitStack() as stack:
-            with progress() as stage:
-                done = verify_whole(request, stage, stack)
-            report = done.report
-            files = dict(done.files)
-            if output is not None and page is not None:
-                files |= {output: to_bytes(report), page: html_of(report)}
-            write_all(files)
+        report, written = _verified(request, parse_conditions(fail_on or ()), output)
         if answer.style is Format.JSON:
             answer.json(report)
         else:
-            answer.show(*verify_summary(report, tuple(files)))
+            answer.show(*verify_summary(report, written))
+        complain_of_gates(report)
         return bool(report["passed"])
 
     return run_verb(style, body)
+
+
+def _verified(
+    request: VerifyRequest, conditions: Sequence[Condition], output: Path | None
+) -> tuple[dict[str, Any], tuple[Path, ...]]:
+    """The report of the comparison, judged; and the files that were written."""
+    from edgeup.cli.progress import progress
+    from edgeup.cli.report_files import report_files
+    from edgeup.files import write_all
+    from edgeup.pipeline.gate_facts import parity_facts
+    from edgeup.pipeline.gates import gated
+    from edgeup.pipeline.verify.gate import known_of
+    from edgeup.pipeline.verify.whole import verify_whole
+
+    known = known_of(request.candidate, conditions)
+    with ExitStack() as stack:
+        with progress() as stage:
+            done = verify_whole(request, stage, stack)
+        report = dict(done.report)
+        report |= gated(report, conditions, {**known.facts, **parity_facts(report["parity"])})
+        files = {**done.files, **report_files(report, output)}
+        write_all(files)
+    return report, tuple(files)
 
 
 _IDLE = {

@@ -61,7 +61,7 @@ def _model(text: str, weights: Path | None, seed: int, shapes: Sequence[str]) ->
         from edgeup.cli.parse import parse_shape
         from edgeup.pipeline.user_module import user_subject
 
-        return user_subject(text, [parse_shape(one) for one in shapes] or specs)
+        return user_subject(text, [parse_shape(one) for one in shapes] or specs, seed)
 
     return ModuleSide(text, own)
 
@@ -121,7 +121,7 @@ def parse_tolerances(
     statistics: Sequence[str] | None,
     quantiles: Sequence[str] | None,
 ) -> ToleranceRequest:
-    """``--rtol 1e-3 --rtol out0:1e-4``, or both with a comma; likewise the others.
+    """``--rtol 1e-3 --rtol out0:1e-4``, or both with a comma or a space; likewise the others.
 
     Raises:
         EdgeupError: not a number of 0 or more, an unknown statistic, a name given twice.
@@ -156,7 +156,7 @@ def _per_output(
 ) -> dict[str, T]:
     """By output's name, which may hold colons itself; the empty name for all others."""
     said: dict[str, T] = {}
-    for word in (word.strip() for text in texts or () for word in text.split(",")):
+    for word in (word for text in texts or () for word in re.split(r"[,\s]+", text.strip())):
         name, _, value = word.rpartition(":")
         if name in said:
             raise EdgeupError(f"{option} is given twice for {name or 'all outputs'}")

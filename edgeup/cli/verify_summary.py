@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeup.cli.summary import facts, parity_table, verdicts
+from edgeup.html.words import count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_SHOWN_FILES = 3
+_SHOWN_FILES = _SHOWN_NODES = 3
 
 
 def verify_summary(report: Mapping[str, Any], written: Sequence[Path]) -> Iterable[RenderableType]:
@@ -72,14 +73,17 @@ def _inputs(inputs: Mapping[str, Any]) -> str:
 
 def _details(output: Mapping[str, Any]) -> Iterator[str]:
     """Error percentiles, PSNR, and where the worst element lies."""
-    if output["max_abs"] is None:
-        yield output["reason"] or "nothing finite to compare"
+    if output["reason"]:
+        yield output["reason"]
         return
-    psnr = "" if output["psnr"] is None else f"; PSNR {output['psnr']:.1f} dB"
-    yield f"mean |error| {_short(output['mean_abs'])}{psnr}"
-    shares = (("50", "p50_abs"), ("90", "p90_abs"), ("99", "p99_abs"), ("99.9", "p99_9_abs"))
-    parts = [f"{percent} % <= {_short(output[key])}" for percent, key in shares]
-    yield f"of the elements, {', '.join(parts)}"
+    if output["max_abs"] is None:
+        yield (
+            "one side alone holds NaN or infinity: no figure for the error"
+            if output["needed"]["atol"] is None
+            else "nothing finite to compare"
+        )
+    else:
+        yield from _percentiles(output)
     worst = output["worst"]
     if worst is not None:
         yield (
@@ -90,11 +94,17 @@ def _details(output: Mapping[str, Any]) -> Iterator[str]:
         yield f"{output['mismatches']:,} of {output['elements']:,} elements beyond the tolerance"
 
 
+def _percentiles(output: Mapping[str, Any]) -> Iterator[str]:
+    psnr = "" if output["psnr"] is None else f"; PSNR {output['psnr']:.1f} dB"
+    yield f"mean |error| {_short(output['mean_abs'])}{psnr}"
+    shares = (("50", "p50_abs"), ("90", "p90_abs"), ("99", "p99_abs"), ("99.9", "p99_9_abs"))
+    parts = [f"{percent} % <= {_short(output[key])}" for percent, key in shares]
+    yield f"of the elements, {', '.join(parts)}"
+
+
 def _reasons(report: Mapping[str, Any]) -> Iterator[Text]:
     """Why an output failed that the verdict's numbers do not show."""
     for output in report["parity"]:
-        if output["reason"]:
-            yield Text(f"  {output['name']}: {output['reason']}", style="bold red")
         if statistic := output["tolerance"].get("statistic"):
             yield Text(f"  {output['name']}: judged by the {statistic} of the errors")
         counts = output["not_finite"]
@@ -148,28 +158,45 @@ def _causes(report: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _node(node: Mapping[str, Any]) -> Iterator[Text]:
-    error = "not finite" if node["error_of_peak"] is None else _short(node["error_of_peak"])
-    yield Text(f"  {node['op']} {node['node']} (value {node['value']}): error {error} of the peak")
-    if node["candidate_node"] != node["node"]:
-        yield Text(f"  in the candidate: {node['candidate_op']} {node['candidate_node']}")
+    away = node["error_of_peak"]
+    error = "not finite" if away is None else f"error {_short(away)} of the peak"
+    where = f"{node['op']} {node['node']} (value {node['value']}): {error}"
+    own = f"{node['candidate_op']} {node['candidate_node']}"
+    if node["candidate_value"] != node["value"]:  # it began at a node that only the candidate has
+        yield Text(f"  {own} (value {node['candidate_value']}), in the candidate alone")
+        yield Text(f"  the first value behind it that both have is made by {where}")
+    else:
+        if len(node["among"]) > 1:
+            yield Text(f"  one of these {len(node['among'])} nodes: {_shown(node['among'])}")
+            where = f"the first value behind them that both have is made by {where}"
+        yield Text(f"  {where}")
+        if node["candidate_node"] != node["node"]:
+            yield Text(f"  in the candidate: {own}")
     if node["site"] is not None:
         yield Text(f"  rewritten by {node['site']['pass']}, form {node['site']['form']}")
     for one in node["diagnoses"]:
         yield Text(f"  there: {one['words']}")
-    yield Text(f"  found in {node['runs']} runs, {node['peak_bytes'] / 1e6:,.1f} MB held at most")
+    held = f"{node['peak_bytes'] / 1e6:,.1f} MB held at most"
+    yield Text(f"  found in {count(node['runs'], 'run')}, {held}")
+
+
+def _shown(nodes: Sequence[str]) -> str:
+    rest = len(nodes) - _SHOWN_NODES
+    return ", ".join(nodes[:_SHOWN_NODES]) + (f" ... and {rest} more" if rest > 0 else "")
 
 
 def _kept(kept: Mapping[str, Any]) -> Iterator[Text]:
     words = "" if kept["enough"] else ", and even then the tolerance is NOT reached"
     yield Text(
-        f"\n{len(kept['nodes'])} nodes must stay fp32 while the rest is in "
+        f"\n{count(len(kept['nodes']), 'node')} must stay fp32 while the rest is in "
         f"{kept['precision']}, as `edgeup build` measures it{words}",
         style="bold",
     )
     for entry in kept["nodes"]:
         yield Text(f"  {entry['node']}: {entry['reason']}")
     if not kept["minimal"]:
-        yield Text(f"  not each was tried to be left out, after {kept['runs']} runs")
+        runs = count(kept["runs"], "run")
+        yield Text(f"  not each was tried to be left out, after {runs}")
 
 
 def _short(value: float | None) -> str:

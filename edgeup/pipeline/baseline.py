@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.gates import QUANTITIES
+from edgeup.pipeline.quantities import QUANTITIES
 
 KIND = "baseline"
 SCHEMA_VERSION = 1
 HELD = ("latency", "size", "energy")
+
+_LEAST, _MOST = 1e-9, 1e18
+"""No figure in its base unit (ms, bytes, mJ) is beyond them, and the ratio of two is a number."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,12 @@ def read_baseline(path: Path) -> Baseline:
         raise EdgeupError(f"--baseline {path} lacks its setting or its figures; save it again")
     for name, value in figures.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if name not in HELD or not is_number or not 0 < value < float("inf"):
-            raise EdgeupError(f"--baseline {path}: {name} is {value!r}, which is no such figure")
-    return Baseline(setting, figures, str(document.get("model", "")))
+        if name not in HELD or not is_number or not _LEAST <= value <= _MOST:
+            raise EdgeupError(
+                f"--baseline {path}: {name[:40]} is {repr(value)[:40]}, which is no such figure"
+            )
+    held = {name: float(value) for name, value in figures.items()}
+    return Baseline(setting, held, str(document.get("model", "")))
 
 
 def check_setting(baseline: Baseline, path: Path, setting: Mapping[str, Any]) -> None:

@@ -82,7 +82,8 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
 
     _refuse_precision(request)
     stage(f"reading {path.name}")
-    model = load_model(path)
+    notices: list[str] = []
+    model = load_model(path, notices.append)
     freeze_shapes(model, request.shapes)
     model = named(model)
     opset = model.opset_imports.get("", request.target.opset)
@@ -95,7 +96,6 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         _refuse_invalid(path, error)
         raise
-    notices: list[str] = []
     asked = None if request.static else _ask(model, request, findings, notices, stage)
     notices += _known_of(request.target, opset)
     decided = asked is None or not asked.decides or asked.accepted

@@ -1,103 +1,37 @@
 """Conditions under which a run fails: ``--fail-on 'parity,latency>12ms,size>25MB'``.
 
 A verb says which quantities it can judge before it starts, so that a condition that it cannot is
-refused and not silently passed; when it is done, it gives their values, and gets a line for every
-condition that failed.
+refused and not silently passed; when it is done, it gives their values
+(`edgeup.pipeline.gate_facts`), and gets a line for every condition that failed.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from edgeup.errors import EdgeupError, unknown
-
-Facts = Mapping[str, "float | str"]
-"""By quantity: a number in its base unit; of a check, why it failed, and "" where it passed."""
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.quantities import ANY_PERCENTILE, find_quantity, percent_of
 
 
 @dataclass(frozen=True)
-class Unit:
-    """How a quantity is written: the factors to the base unit, the first being the base.
+class Figure:
+    """A number in its base unit, and where it was found: the output and the input."""
 
-    ``aliases`` are understood too, and not written.
-    """
-
-    factors: Mapping[str, float]
-    aliases: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def known(self) -> dict[str, float]:
-        """All that are understood."""
-        return {**self.factors, **self.aliases}
-
-    def text(self, value: float) -> str:
-        """In the largest unit that keeps it at or above 1, to four digits."""
-        fitting = [(factor, name) for name, factor in self.factors.items() if value >= factor]
-        factor, name = max(fitting, default=(1.0, next(iter(self.factors))))
-        space = "" if name in ("", "%", "/s") else " "
-        return f"{value / factor:.4g}{space}{name}"
+    value: float
+    where: str
 
 
-MS = Unit({"ms": 1.0, "us": 1e-3, "s": 1e3})
-BYTES = Unit(
-    {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9},
-    {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
-)
-SHARE = Unit({"%": 0.01})
-RATE = Unit({"/s": 1.0}, {"qps": 1.0, "fps": 1.0})
-WATTS = Unit({"W": 1.0, "mW": 1e-3})
-JOULES = Unit({"mJ": 1.0, "J": 1e3})
-FACTOR = Unit({"": 1.0}, {"x": 1.0})
+Facts = Mapping[str, "float | Figure | str"]
+"""By quantity: a number in its base unit; or why it fails, and "" where it passes whatever the
+limit is."""
 
-
-@dataclass(frozen=True)
-class Quantity:
-    """What a condition can be about; without a unit it is a check, which passes or fails."""
-
-    about: str
-    unit: Unit | None = None
-    worse: Literal[">", "<"] = ">"
-
-
-QUANTITIES = {
-    "parity": Quantity("the outputs differ beyond the tolerance"),
-    "precision": Quantity("a layer is not in the precision that was asked for"),
-    "latency": Quantity("median latency", MS),
-    "mean": Quantity("mean latency", MS),
-    "min": Quantity("least latency", MS),
-    "max": Quantity("greatest latency", MS),
-    "std": Quantity("standard deviation of the latency", MS),
-    "cv": Quantity("coefficient of variation of the latency", SHARE),
-    "drift": Quantity("how far the latency drifted, up or down", SHARE),
-    "h2d": Quantity("median time of the copies to the device", MS),
-    "compute": Quantity("median time of the network on the device", MS),
-    "d2h": Quantity("median time of the copies from the device", MS),
-    "enqueue": Quantity("median time of handing the network over", MS),
-    "throughput": Quantity("inferences per second", RATE, "<"),
-    "ratio": Quantity("median latency over that of --vs", FACTOR),
-    "slower": Quantity("slower than --vs beyond noise"),
-    "size": Quantity("bytes of the model's file", BYTES),
-    "memory": Quantity("peak resident memory of the process", BYTES),
-    "power": Quantity("mean power", WATTS),
-    "energy": Quantity("energy of an inference above idle", JOULES),
-    "throttled": Quantity("the board slowed itself down"),
-    "unlocked": Quantity("the clocks could move"),
-}
-
-ANY_PERCENTILE = "any percentile (p99)"
-
-EXPORTED = (
-    *("parity", "precision", "size"),
-    *("latency", "mean", "min", "std", "cv", "drift", "p90", "p95", "p99"),
-)
-"""What a report of `edgeup export` and `edgeup optimize` tells: see `report_facts`."""
-
-_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
 _CONDITION = re.compile(
-    r"(?P<name>[a-z][\w.]*)\s*(?:(?P<sign>[<>]=?)\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[\w/%]*))?"
+    r"(?P<name>[a-z][\w.]*)\s*"
+    r"(?:(?P<sign>[<>]=?)\s*(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>[\w/%]*))?"
 )
 
 
@@ -113,8 +47,7 @@ class Condition:
     @property
     def percent(self) -> float | None:
         """99.9 of ``p99.9``."""
-        match = _PERCENTILE.fullmatch(self.name)
-        return None if match is None else float(match[1])
+        return percent_of(self.name)
 
 
 def parse_conditions(texts: Sequence[str]) -> tuple[Condition, ...]:
@@ -122,10 +55,15 @@ def parse_conditions(texts: Sequence[str]) -> tuple[Condition, ...]:
 
     Raises:
         EdgeupError: not of that form, an unknown quantity or unit, a number without its unit, a
-            limit on the wrong side.
+            limit on the wrong side, or nothing at all: a variable that is not set would else
+            switch the gate off.
     """
-    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    return tuple(_condition(part) for part in parts)
+    for text in texts:
+        if not all(part.strip() for part in text.split(",")):
+            raise EdgeupError(
+                f"--fail-on {text!r} has an empty condition: write one (parity), or leave it out"
+            )
+    return tuple(_condition(part.strip()) for text in texts for part in text.split(","))
 
 
 def _condition(text: str) -> Condition:
@@ -135,13 +73,13 @@ def _condition(text: str) -> Condition:
             f"--fail-on {text!r}: wanted a check (parity) or a limit with its unit (latency>12ms)"
         )
     name, sign = match["name"], match["sign"]
-    quantity = _quantity(name)
+    quantity = find_quantity(name)
     if quantity.unit is None:
         if sign:
             raise EdgeupError(f"--fail-on {text}: {name} passes or fails; leave the limit out")
         return Condition(text, name)
     units = [unit for unit in quantity.unit.known if unit]
-    example = f"{name}{quantity.worse}12{next(iter(quantity.unit.factors))}"
+    example = f"{name}{quantity.worse}{quantity.limit}{next(iter(quantity.unit.factors))}"
     if not sign:
         raise EdgeupError(f"--fail-on {text}: {name} needs a limit, as in {example}")
     if sign[0] != quantity.worse:
@@ -152,23 +90,19 @@ def _condition(text: str) -> Condition:
     if match["unit"] not in quantity.unit.known:
         raise EdgeupError(
             f"--fail-on {text}: {match['unit'] or 'a number without a unit'} is no unit of "
-            f"{name}: {', '.join(units)}"
+            f"{name}: {', '.join(units) or f'it has none, as in {example}'}"
         )
     limit = float(match["number"]) * quantity.unit.known[match["unit"]]
+    if not math.isfinite(limit):
+        raise EdgeupError(f"--fail-on {text}: nothing is beyond such a limit")
     return Condition(text, name, limit, inclusive=sign.endswith("="))
 
 
-def _quantity(name: str) -> Quantity:
-    match = _PERCENTILE.fullmatch(name)
-    if match is not None:
-        return Quantity(f"{match[1]}th percentile of the latency", MS)
-    if name not in QUANTITIES:
-        raise unknown("quantity of --fail-on", name, (*QUANTITIES, "p99"))
-    return QUANTITIES[name]
-
-
 def check_judgeable(
-    conditions: Sequence[Condition], quantities: Collection[str], verb: str
+    conditions: Sequence[Condition],
+    quantities: Collection[str],
+    verb: str,
+    why: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse what this run will not find out.
 
@@ -176,6 +110,7 @@ def check_judgeable(
         conditions: what was asked.
         quantities: what it will find; `ANY_PERCENTILE` among them stands for all.
         verb: what the message calls it.
+        why: of what it will not find, the reason, where there is more to say.
 
     Raises:
         EdgeupError: a condition is about something else.
@@ -183,9 +118,10 @@ def check_judgeable(
     for condition in conditions:
         known = condition.name in quantities
         if not known and (condition.percent is None or ANY_PERCENTILE not in quantities):
+            reason = (why or {}).get(condition.name, "")
             raise EdgeupError(
                 f"--fail-on {condition.text}: this run of {verb} does not find {condition.name} "
-                f"out; it can judge {', '.join(quantities)}"
+                f"out{f' ({reason})' if reason else ''}; it can judge {', '.join(quantities)}"
             )
 
 
@@ -197,16 +133,17 @@ def failures(conditions: Sequence[Condition], facts: Facts) -> tuple[str, ...]:
 
 
 def _failure(condition: Condition, facts: Facts) -> str | None:
-    quantity = _quantity(condition.name)
-    value = facts.get(condition.name)
-    if value is None:
+    quantity = find_quantity(condition.name)
+    found = facts.get(condition.name)
+    if found is None:
         return f"{condition.text}: {condition.name} was not measured"
-    if isinstance(value, str):
-        return f"{condition.text}: {value}" if value else None
+    if isinstance(found, str):
+        return f"{condition.text}: {found}" if found else None
     assert quantity.unit is not None  # noqa: S101 - a number has a unit
+    value, where = (found.value, f" ({found.where})") if isinstance(found, Figure) else (found, "")
     beyond = value - condition.limit if quantity.worse == ">" else condition.limit - value
     if beyond > 0 or (condition.inclusive and beyond == 0):
-        return f"{condition.text}: {quantity.about} is {quantity.unit.text(value)}"
+        return f"{condition.text}: {quantity.about} is {quantity.unit.text(value)}{where}"
     return None
 
 
@@ -215,38 +152,16 @@ def gates_section(conditions: Sequence[Condition], failed: Sequence[str]) -> dic
     return {"conditions": [condition.text for condition in conditions], "failures": list(failed)}
 
 
-def gated(report: Mapping[str, Any], conditions: Sequence[Condition]) -> dict[str, Any]:
-    """The ``gates`` and ``passed`` of a report of `edgeup export` or `edgeup optimize`."""
+def gated(
+    report: Mapping[str, Any], conditions: Sequence[Condition], facts: Facts
+) -> dict[str, Any]:
+    """The ``gates`` and ``passed`` of a report that has passed or failed already for its own
+    reasons; empty without conditions.
+    """
     if not conditions:
         return {}
-    failed = failures(conditions, report_facts(report))
+    failed = failures(conditions, facts)
     return {
         "gates": gates_section(conditions, failed),
         "passed": bool(report["passed"]) and not failed,
     }
-
-
-def report_facts(report: Mapping[str, Any]) -> Facts:
-    """What such a report says of its quantities; a latency that was not measured is missing."""
-    data = report["onnx"].get("data", {"bytes": 0})
-    facts: dict[str, float | str] = {"size": float(report["onnx"]["bytes"] + data["bytes"])}
-    if report["parity"]:
-        failed = [output["name"] for output in report["parity"] if not output["passed"]]
-        facts["parity"] = f"{', '.join(failed)} beyond the tolerance" if failed else ""
-    facts["precision"] = _not_as_asked(report.get("precision"))
-    latency = report["latency"]
-    if "not_measured" in latency:
-        return facts
-    facts |= {"latency": latency["median_ms"], "cv": latency["cv"], "drift": abs(latency["drift"])}
-    return facts | {
-        name: latency[f"{name}_ms"] for name in ("mean", "min", "std", "p90", "p95", "p99")
-    }
-
-
-def _not_as_asked(section: Mapping[str, Any] | None) -> str:
-    """Which nodes stay in float32; nothing where float32 is what was asked."""
-    if section is None or not section["kept"]:
-        return ""
-    kept = [entry["node"] for entry in section["kept"]]
-    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
-    return f"{', '.join(kept[:3])}{more} kept in fp32 where {section['asked']} was asked"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
-from edgeup.files import write_all
+from edgeup.files import check_goals, write_all
 from edgeup.pipeline.picture_input import as_input, load_feeds, picture_input
 from edgeup.pipeline.stored import Stored, read_stored
 from edgeup.pipeline.verified import Stage
@@ -123,18 +123,11 @@ def _check_paths(request: RunRequest) -> None:
     if request.model.suffix.lower() in ENGINE_SUFFIXES:
         raise EdgeupError(f"{request.model} is a TensorRT engine, and run takes an ONNX file")
     goals = {"-o": (request.draw_to, ".png"), "--save-raw": (request.save_raw, ".npy")}
-    taken = {path.resolve(): path for path in (request.model, request.picture)}
     for option, (path, suffix) in goals.items():
-        if path is None:
-            continue
-        if path.suffix.lower() != suffix:
+        if path is not None and path.suffix.lower() != suffix:
             raise EdgeupError(f"{option} {path}: wanted a name that ends in {suffix}")
-        if path.is_dir():
-            raise EdgeupError(f"{option} {path} is a folder; name a file")
-        if not path.resolve().parent.is_dir():
-            raise EdgeupError(f"{option} {path}: the folder {path.parent} does not exist")
-        if path.resolve() in taken:
-            raise EdgeupError(f"{option} {path} would overwrite what is read")
+    read = (request.model, request.picture, *request.feeds.values())
+    check_goals((request.draw_to, request.save_raw), read)
 
 
 def _choose(request: RunRequest, stored: Stored) -> tuple[Preprocess, str]:

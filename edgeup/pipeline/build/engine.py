@@ -54,7 +54,8 @@ def build_file(path: Path, output: Path, wish: BuildWish, stage: Stage) -> Build
     check_wish(wish)
     wish = with_dla_typing(wish)
     stage(f"reading {path.name}")
-    model = load_named(path)
+    read: list[str] = []
+    model = load_named(path, read.append)
     goals = [output, sidecar_path(output), *filter(None, [wish.timing_cache])]
     refuse_overwriting(goals, {path, *external_files(model)})
     try:
@@ -62,7 +63,8 @@ def build_file(path: Path, output: Path, wish: BuildWish, stage: Stage) -> Build
     except CannotBuildError as error:
         raise NotHereError(str(error), board_commands(path, model, output, wish)) from error
     prepared = prepare(model, wish, stage)
-    options, notices = with_workspace(prepared.options, place.device)
+    options, said = with_workspace(prepared.options, place.device)
+    notices = [*read, *said]
     prepared = replace(prepared, options=options)
     content = to_bytes(prepared.model.model)
     stage(f"building for {wish.target.name}")

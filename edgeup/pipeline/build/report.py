@@ -108,6 +108,7 @@ def _sidecar(report: dict[str, Any], precision: str) -> Sidecar:
             "using": report["using"],
             "build_s": report["build_s"],
             "read_back": report["read_back"],
+            "kept_fp32": [entry["node"] for entry in report["precision"].get("kept", ())],
         },
     )
 

@@ -103,8 +103,12 @@ def with_dla_typing(wish: BuildWish) -> BuildWish:
     return replace(wish, target=replace(wish.target, typing="weak"))
 
 
-def load_named(path: Path) -> ir.Model:
+def load_named(path: Path, notice: Callable[[str], None] = lambda words: None) -> ir.Model:
     """The file's model, with a name for every node: by it, layers are found again.
+
+    Args:
+        path: the file.
+        notice: is told what was changed to read it.
 
     Raises:
         EdgeupError: the file cannot be read.
@@ -112,7 +116,7 @@ def load_named(path: Path) -> ir.Model:
     from edgeup.export.load import load_model
     from edgeup.export.optimize import name_nodes
 
-    model = load_model(path)
+    model = load_model(path, notice)
     name_nodes(model)
     return model
 

@@ -48,7 +48,8 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
     from edgeup.runtime.environment import environment
 
     choose_mode(request.target, request.power_mode)  # refuses before the file is read
-    model = load_model(path)
+    notices: list[str] = []
+    model = load_model(path, notices.append)
     freeze_shapes(model, request.shapes)
     specs = input_specs(model)
     _refuse_open(specs)
@@ -66,6 +67,7 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
         },
         "target": request.target.to_json(),
         **sections,
+        "notices": [*notices, *sections["notices"]],
         "calibration": {
             key: value for key, value in calibration().items() if not key.startswith("_")
         },
@@ -92,7 +94,7 @@ def estimate_sections(
     from edgeup.pipeline.estimate.notices import estimate_notices
 
     board, mode = choose_mode(target, power_mode)
-    place = place_of(board, mode, precision or _precision_of(model))
+    place = place_of(board, mode, precision or precision_of(model))
     efficiency = packaged_efficiency()
     layers = layers_of(model, place.precision)
     if not layers:
@@ -148,7 +150,7 @@ def _refuse_open(specs: Sequence[TensorSpec]) -> None:
             )
 
 
-def _precision_of(model: ir.Model) -> str:
+def precision_of(model: ir.Model) -> str:
     """fp16 where most weights are, by number; else fp32."""
     import onnx_ir as ir
 

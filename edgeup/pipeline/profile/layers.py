@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeup.errors import EdgeupError
+from edgeup.pipeline.estimate.model import precision_of
+from edgeup.pipeline.profile.forms import forms_beside
+from edgeup.pipeline.profile.work import work_of
 from edgeup.runtime.statistics import Sample
 from edgeup.runtime.timer import Budget
 from edgeup.spec import Feeds, TensorSpec
@@ -39,7 +42,11 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Layers:
-    """All layers in the order of execution; ``times`` are milliseconds by run, if known."""
+    """All layers in the order of execution; ``times`` are milliseconds by run, if known.
+
+    ``precision``: of the numbers that the layers move; None where that is not known. ``onnx``: the
+    file that ``model`` was read from.
+    """
 
     source: str
     runs: int
@@ -47,6 +54,8 @@ class Layers:
     times: Mapping[str, Sample]
     model: ir.Model | None
     notices: tuple[str, ...] = ()
+    precision: str | None = None
+    onnx: Path | None = None
 
 
 def read_model(path: Path, inputs: Sequence[TensorSpec]) -> ir.Model:
@@ -108,7 +117,12 @@ def onnx_layers(path: Path, feeds: Feeds, threads: int, budget: Budget) -> Layer
         for name, one, numbers in zip(names, ran, behind, strict=True)
     )
     times = {name: one.times for name, one in zip(names, ran, strict=True)}
-    return Layers("ONNX Runtime's profiler", ran[0].times.size, rows, times, model)
+    precision = precision_of(model)
+    return Layers(
+        *("ONNX Runtime's profiler", ran[0].times.size, rows, times, model),
+        precision=precision,
+        onnx=path,
+    )
 
 
 def engine_layers(subject: Subject, onnx: Path | None, inputs: Sequence[TensorSpec]) -> Layers:
@@ -136,7 +150,20 @@ def engine_layers(subject: Subject, onnx: Path | None, inputs: Sequence[TensorSp
         if model is not None
         else ("the engine's layers are not traced to nodes: --onnx names what it was built from",)
     )
-    return Layers("TensorRT's profiler", ENGINE_RUNS, rows, times, model, notice)
+    return Layers(
+        *("TensorRT's profiler", ENGINE_RUNS, rows, times, model, notice),
+        precision=_engine_precision(subject.path),
+        onnx=onnx,
+    )
+
+
+def _engine_precision(engine: Path) -> str | None:
+    """What its sidecar says."""
+    from edgeup.export.roofline.work import ITEM_BYTES
+    from edgeup.runtime.engine.sidecar import read_sidecar
+
+    sidecar = read_sidecar(engine)
+    return None if sidecar is None or sidecar.precision not in ITEM_BYTES else sidecar.precision
 
 
 def recorded_layers(profile: Profile, layers: Sequence[Layer], model: ir.Model | None) -> Layers:
@@ -185,15 +212,18 @@ def layers_section(layers: Layers) -> dict[str, Any]:
             "mean_ms": row.mean_ms,
             "median_ms": row.median_ms,
             "share": row.mean_ms / whole if whole else 0.0,
+            **work_of([nodes[n] for n in row.nodes], layers.precision),
         }
         for number, row in enumerate(layers.rows)
     ]
+    staged = stages.section(whole)
     return {
         "source": layers.source,
         "runs": layers.runs,
         "total_ms": whole,
         "rows": rows,
-        "stages": stages.section(whole),
+        "stages": staged,
+        **({} if layers.onnx is None or not staged else forms_beside(layers.onnx, staged)),
     }
 
 

@@ -31,6 +31,8 @@ from edgeup.pipeline.profile.layers import (
 from edgeup.pipeline.profile.measure import Found, measure_subject
 from edgeup.pipeline.profile.request import Gates, ProfileRequest, check_request
 from edgeup.pipeline.profile.subject import Subject, Timed, joined, open_subject
+from edgeup.pipeline.profile.work import roof_section
+from edgeup.pipeline.told_apart import told_apart
 from edgeup.runtime.board.watch import require_locked_clocks
 from edgeup.runtime.latency import LOADS, ratio_of_loads
 from edgeup.runtime.memory import Memory, forget_peak, memory
@@ -81,7 +83,7 @@ def profile_file(request: ProfileRequest, stage: Stage) -> Profiled:
         require_locked_clocks(request.machine)
     with ExitStack() as stack:
         stage(f"loading {request.model.name}")
-        subject, memory_section = _opened(request, stack)
+        subject, memory_sections = _opened(request, stack)
         if request.gates.baseline is not None:
             path, baseline = request.gates.baseline
             check_setting(baseline, path, subject.setting)
@@ -95,11 +97,12 @@ def profile_file(request: ProfileRequest, stage: Stage) -> Profiled:
         report["notices"] += record.marks
         if request.locked_clocks and (refused := record.refusal()) is not None:
             raise EdgeupError(refused)
-    report["memory"] = memory_section
-    if memory_section is not None:
-        facts["memory"] = float(memory_section["peak_bytes"])
-    report["layers"] = None if layers is None else layers_section(layers)
+    report |= memory_sections
+    if (used := report["memory"]) is not None:
+        facts["memory"] = float(used["peak_bytes"])
+    report["layers"] = None
     if layers is not None:
+        report["layers"] = {**layers_section(layers), **roof_section(report, layers.precision)}
         report["notices"] += layers.notices
     judge(report, facts, request.gates)
     saved = Baseline.of(subject.setting, facts, str(request.model))
@@ -124,14 +127,26 @@ def judge(report: dict[str, Any], facts: dict[str, float | str], gates: Gates) -
     report["passed"] = not failed
 
 
-def _opened(request: ProfileRequest, stack: ExitStack) -> tuple[Subject, dict[str, Any] | None]:
-    """The model, run once, and what that took of memory."""
+def _opened(request: ProfileRequest, stack: ExitStack) -> tuple[Subject, dict[str, Any]]:
+    """The model, run once, and what that took of memory: ``memory`` and ``device_memory``."""
     before = memory()
     forget_peak()
     subject = open_subject(request.model, request, alone=request.other is None, stack=stack)
     subject.work()
     after = memory()
-    return subject, None if before is None or after is None else _memory(before, after)
+    return subject, {
+        "memory": None if before is None or after is None else _memory(before, after),
+        "device_memory": (
+            not_measured("the model ran on the CPU")
+            if subject.traced is None
+            else subject.traced.device_memory().to_json()
+        ),
+    }
+
+
+def not_measured(reason: str) -> dict[str, Any]:
+    """A section without figures."""
+    return {"measured": False, "reason": reason}
 
 
 def _memory(before: Memory, after: Memory) -> dict[str, Any]:
@@ -194,21 +209,30 @@ def _figures(
 def _versus(
     request: ProfileRequest, subject: Subject, other: Subject, found: Found
 ) -> tuple[dict[str, Any], dict[str, float | str]]:
-    by_load = [(a.latencies, b.latencies) for a, b in zip(found.model, found.other, strict=True)]
+    overlap = max(subject.streams, other.streams) > 1
+    by_load = [
+        (a.per_inference, b.per_inference) if overlap else (a.latencies, b.latencies)
+        for a, b in zip(found.model, found.other, strict=True)
+    ]
     gain = ratio_of_loads(by_load)
     verdict = gain.verdict
     section, _, _ = _figures(request, other, joined(found.other))
-    names = subject.path.name, other.path.name
+    names = told_apart(subject.path, other.path)
     if verdict == "equal":
         words = NO_DIFFERENCE
     else:
-        words = f"{names[0]} takes {gain.median:.3f} times as long as {names[1]}: {verdict}"
+        each = " per inference" if overlap else ""
+        words = f"{names[0]} takes {gain.median:.3f} times as long{each} as {names[1]}: {verdict}"
     return (
         {
             "model": other.facts,
             "setting": other.setting,
             "latency": section,
-            "ratio": {**asdict(gain), "loads": LOADS},
+            "ratio": {
+                **asdict(gain),
+                "of": "time per inference" if overlap else "latency",
+                "loads": LOADS,
+            },
             "verdict": verdict,
             "words": words,
         },

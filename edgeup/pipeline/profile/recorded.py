@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.gates import ANY_PERCENTILE, Condition, check_judgeable
+from edgeup.files import sha256_of
+from edgeup.pipeline.gates import Condition, check_judgeable
 from edgeup.pipeline.profile.latency import latency_facts, latency_section
 from edgeup.pipeline.profile.layers import (
     Layers,
@@ -19,13 +20,20 @@ from edgeup.pipeline.profile.layers import (
     read_model,
     recorded_layers,
 )
-from edgeup.pipeline.profile.model import SCHEMA_VERSION, judge
+from edgeup.pipeline.profile.model import SCHEMA_VERSION, judge, not_measured
 from edgeup.pipeline.profile.request import PERCENTS, Gates
+from edgeup.pipeline.profile.subject import bytes_beside
+from edgeup.pipeline.quantities import ANY_PERCENTILE
 from edgeup.pipeline.sections import tensor_section
 from edgeup.runtime.engine.layer_info import parse_layers
 from edgeup.runtime.engine.trtexec_exports import Query, parse_profile, parse_times
 from edgeup.runtime.statistics import Summary
 from edgeup.spec import TensorSpec
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+_Read = TypeVar("_Read")
 
 _LARGEST_FILE = 1 << 30
 JUDGED = (
@@ -67,40 +75,28 @@ def profile_recorded(request: Recorded) -> dict[str, Any]:
     Raises:
         EdgeupError: a file cannot be read, or is not what that option writes.
     """
-    from edgeup.export.load import input_specs
     from edgeup.runtime.environment import environment
 
     check_judgeable(request.conditions, JUDGED, "profile --load-times")
     if request.layer_info is not None and request.profile is None:
         raise EdgeupError("--load-layer-info says more of the layers in --load-profile: give both")
-    queries = parse_times(_text(request.times))
+    queries = _parsed(request.times, parse_times)
     if not queries:
         raise EdgeupError(f"{request.times} holds no inference")
     model = read_model(request.model, request.shapes)
     layers: Layers | None = None
     if request.profile is not None:
-        info = () if request.layer_info is None else parse_layers(_text(request.layer_info))
-        layers = recorded_layers(parse_profile(_text(request.profile)), info, model)
+        info = () if request.layer_info is None else _parsed(request.layer_info, parse_layers)
+        layers = recorded_layers(_parsed(request.profile, parse_profile), info, model)
     section, facts, notices = _figures(request, queries)
-    content = request.model.read_bytes()
-    facts["size"] = float(len(content))
+    described = _described(request.model, model)
+    facts["size"] = float(described["bytes"])
     report: dict[str, Any] = {
         "kind": "profile",
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": request.command,
-        "model": {
-            "name": request.model.stem,
-            "path": str(request.model),
-            "kind": "onnx",
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "inputs": [tensor_section(spec) for spec in input_specs(model)],
-            "outputs": [
-                {"name": v.name, "shape": [*map(_dim, v.shape or ())], "dtype": _dtype(v)}
-                for v in model.graph.outputs
-            ],
-        },
+        "model": described,
         "setting": {
             "backend": "trtexec",
             "device": "where trtexec ran",
@@ -120,10 +116,29 @@ def profile_recorded(request: Recorded) -> dict[str, Any]:
         "board": None,
         "power": None,
         "memory": None,
+        "device_memory": not_measured("nothing was run here"),
         "layers": None if layers is None else layers_section(layers),
     }
     judge(report, facts, Gates(request.conditions))
     return report
+
+
+def _described(path: Path, model: ir.Model) -> dict[str, Any]:
+    """The report's ``model``."""
+    from edgeup.export.load import input_specs
+
+    return {
+        "name": path.stem,
+        "path": str(path),
+        "kind": "onnx",
+        "bytes": path.stat().st_size + bytes_beside(path),
+        "sha256": sha256_of(path),
+        "inputs": [tensor_section(spec) for spec in input_specs(model)],
+        "outputs": [
+            {"name": v.name, "shape": [*map(_dim, v.shape or ())], "dtype": _dtype(v)}
+            for v in model.graph.outputs
+        ],
+    }
 
 
 def _figures(
@@ -154,6 +169,15 @@ def _dim(dim: Any) -> int | str:
 
 def _dtype(value: Any) -> str:
     return "?" if value.dtype is None else str(value.dtype.numpy().name)
+
+
+def _parsed(path: Path, parse: Callable[[str], _Read]) -> _Read:
+    """What a parser makes of a file; its refusals name the file."""
+    text = _text(path)
+    try:
+        return parse(text)
+    except EdgeupError as error:
+        raise EdgeupError(f"{path}: {error}") from error
 
 
 def _text(path: Path) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.baseline import Baseline
-from edgeup.pipeline.gates import ANY_PERCENTILE, Condition, check_judgeable
+from edgeup.pipeline.gates import Condition, check_judgeable
+from edgeup.pipeline.quantities import ANY_PERCENTILE
 from edgeup.runtime.board.watch import DEFAULT_INTERVAL_S
 from edgeup.runtime.engine.loaded import RunOptions
 from edgeup.runtime.machine import Machine
@@ -118,8 +119,6 @@ def check_request(request: ProfileRequest) -> None:
         )
     if request.onnx is not None and not (is_engine(request.model) and request.layers):
         raise EdgeupError("--onnx names the layers of an engine: it goes with --layers")
-    if request.other is not None and request.streams > 1:
-        raise EdgeupError("--streams and --vs: one inference at a time can be compared; leave one")
     check_judgeable(request.gates.conditions, judged(request), "profile")
 
 

@@ -56,7 +56,12 @@ class Subject:
     def timed(self, name: str, measured: Measurement) -> Timed:
         """What was measured of it."""
         traces = None if self.traced is None else tuple(self.traced.traces)
-        return Timed(measured.times[name], measured.starts[name], traces)
+        return Timed(measured.times[name], measured.starts[name], traces, self.streams)
+
+    @property
+    def streams(self) -> int:
+        """Inferences in a run."""
+        return int(self.setting.get("streams", 1))
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,13 @@ class Timed:
         host: milliseconds of the host's clock, by run; a run is an inference on every stream.
         starts: milliseconds since the measurement began, by run.
         traces: by inference; None where the backend does not tell its parts apart.
+        streams: inferences in a run.
     """
 
     host: Sample
     starts: Sample
     traces: tuple[Trace, ...] | None
+    streams: int = 1
 
     @property
     def latencies(self) -> Sample:
@@ -79,6 +86,14 @@ class Timed:
         if self.traces is None:
             return self.host
         return np.array([trace.latency for trace in self.traces])
+
+    @property
+    def per_inference(self) -> Sample:
+        """Milliseconds of the host's clock by run, shared out among its inferences.
+
+        Inferences on several streams overlap: a latency does not tell how many a second are done.
+        """
+        return self.host / self.streams
 
     def all_traces(self) -> tuple[Trace, ...]:
         """What each inference did, and when."""
@@ -92,6 +107,7 @@ def joined(parts: Sequence[Timed]) -> Timed:
         np.concatenate([part.host for part in parts]),
         np.concatenate([part.starts for part in parts]),
         None if parts[0].traces is None else tuple(traces),
+        parts[0].streams,
     )
 
 
@@ -250,15 +266,15 @@ def _facts(
         "name": path.stem,
         "path": str(path),
         "kind": kind,
-        "bytes": path.stat().st_size + _beside(path),
+        "bytes": path.stat().st_size + bytes_beside(path),
         "sha256": sha256_of(path),
         "inputs": [tensor_section(spec) for spec in inputs],
         "outputs": [tensor_section(spec) for spec in outputs],
     }
 
 
-def _beside(path: Path) -> int:
-    """The files of weights that an ONNX file names."""
+def bytes_beside(path: Path) -> int:
+    """Bytes of the files of weights that an ONNX file names."""
     if is_engine(path):
         return 0
     from edgeup.export.load import external_files, load_model
