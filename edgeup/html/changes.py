@@ -1,4 +1,4 @@
-"""What was rewritten and why, and what was left alone and why."""
+"""What was rewritten or left alone and why, and what a target does not take."""
 
 from __future__ import annotations
 
@@ -71,6 +71,46 @@ def _found(nodes: Sequence[Section]) -> Markup:
     keys = ("node", "op", "verdict", "reason", "remedy")
     rows = [[str(one.get(key) or "") for key in keys] for one in nodes]
     return table(keys, rows, left=5, label="Findings by node")
+
+
+def left_to_the_gpu(report: Section) -> Markup:
+    """The nodes that a board's DLA does not take."""
+    return _folded("node", report["fallbacks"], _fallbacks)
+
+
+def in_fp32(report: Section) -> Markup:
+    """The nodes that `edgeup check --precision` says stay in fp32."""
+    section = report["precision"]
+    if not section["in_fp32"]:
+        return tag("p", f"Every node has {section['asked']}.", class_="good")
+    return _folded("node", section["in_fp32"], _fallbacks)
+
+
+def _fallbacks(nodes: Sequence[Section]) -> Markup:
+    keys = ("node", "op", "reason", "evidence")
+    rows = [[str(one[key]) for key in keys] for one in nodes]
+    return table(keys, rows, left=4, label="Nodes and reasons")
+
+
+def nvidia(report: Section) -> Markup:
+    """What NVIDIA's own library said of the model."""
+    asked = report["nvidia"]
+    what = "parser and builder" if asked["stage"] == "build" else "parser"
+    verdict = "accepted" if asked["accepted"] else f"refused when asked to {asked['stage']}"
+    told = (
+        ""
+        if asked["decides"]
+        else " It is another version's than the target's: it does not decide."
+    )
+    errors = [
+        tag("li", " ".join(filter(None, (one["op"], one["node"], one["text"]))))
+        for one in asked["errors"]
+    ]
+    return join(
+        tag("p", f"NVIDIA's {what}, {asked['package']} {asked['version']}: {verdict}.{told}"),
+        tag("ul", errors) if errors else "",
+        tag("p", f"Disagreement: {asked['disagreement']}.") if asked["disagreement"] else "",
+    )
 
 
 def _folded(noun: str, rows: Sequence[Section], draw: Any) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
@@ -14,6 +14,7 @@ Stage = Mapping[str, Any]
 _STEP = 64.0
 _TOP, _TALLEST = 30.0, 130.0
 _WIDEST = 40.0
+_ROW, _ACROSS, _CENTRE, _LONGEST = 34.0, 320.0, 172.0, 120.0
 
 
 def decoder(report: Mapping[str, Any]) -> Markup:
@@ -25,11 +26,44 @@ def decoder(report: Mapping[str, Any]) -> Markup:
         "A block per span of nodes at one size: its height stands for the resolution (log), its "
         "width for the channels (log). A rewritten site stands where its result is."
     )
-    return join(
-        tag("p", note, class_="soft"),
-        tag("figure", scroll("Stages as blocks", figure(stages))),
-        stage_table(stages),
+    narrow = (
+        "A block per span of nodes at one size: the wider, the higher the resolution; the higher, "
+        "the more channels (both log)."
     )
+    return join(
+        tag("p", note, class_="soft across"),
+        tag("p", narrow, class_="soft down"),
+        drawing(stages),
+        stage_table(stages),
+        *(tag("p", line, class_="soft") for line in _absent(report, stages)),
+    )
+
+
+def drawing(stages: Sequence[Stage]) -> Markup:
+    """The figure: from left to right, and where the screen is narrow from top to bottom."""
+    return join(
+        tag("figure", scroll("Stages as blocks", figure(stages)), class_="across"),
+        tag("figure", tall_figure(stages), class_="down"),
+    )
+
+
+def _absent(report: Mapping[str, Any], stages: Sequence[Stage]) -> Iterator[str]:
+    """Of what the stages do not tell: why, and which option makes them."""
+    if not any("mean_ms" in stage or "estimate_us" in stage for stage in stages):
+        yield f"No times: {no_estimate(report)}; edgeup profile --layers measures them."
+    layers = report.get("layers")
+    if isinstance(layers, Mapping) and (why := layers.get("no_forms")):
+        yield f"The forms chosen are not known: {why}."
+    if any(stage["side"] == "lowest" for stage in stages):
+        yield "Lowest: the file does not say which nodes are the encoder's and which the decoder's."
+
+
+def no_estimate(report: Mapping[str, Any]) -> str:
+    """Why nothing was estimated, and what would do."""
+    if "not_made" in report.get("estimate", {}):
+        return str(report["estimate"]["not_made"])
+    target = report.get("target", {}).get("name")
+    return f"{target} names no board, and an estimate needs one: --target orin-nano-8gb, say"
 
 
 def stages_of(report: Mapping[str, Any]) -> Sequence[Stage]:
@@ -63,6 +97,41 @@ def figure(stages: Sequence[Stage]) -> Markup:
     )
 
 
+def tall_figure(stages: Sequence[Stage]) -> Markup:
+    """The same from top to bottom: wider for the resolution, higher for the channels."""
+    tallest = max(math.log2(max(stage["height"], 1) + 1) for stage in stages)
+    widest = max(math.log2((stage["channels"] or 1) + 1) for stage in stages)
+    rows = [
+        _row(stage, _ROW * (number + 0.5), tallest, widest) for number, stage in enumerate(stages)
+    ]
+    return tag(
+        "svg",
+        tag("title", f"{len(stages)} stages in order, from top to bottom"),
+        *rows,
+        viewBox=f"0 0 {_ACROSS:g} {_ROW * len(stages):g}",
+        role="img",
+    )
+
+
+def _row(stage: Stage, middle: float, tallest: float, widest: float) -> Markup:
+    width = _LONGEST * math.log2(max(stage["height"], 1) + 1) / tallest
+    height = 4 + (_ROW - 8) * math.log2((stage["channels"] or 1) + 1) / widest
+    times, key = _time_of([stage])
+    said = _time(stage, key) if times else ""
+    return join(
+        tag("text", f"{stage['height']}×{stage['width']}", x=0.0, y=middle - 2),
+        tag("text", f"{stage['side']}, {stage['channels'] or '?'} ch", x=0.0, y=middle + 11,
+            class_="soft"),
+        tag("rect", x=_CENTRE - width / 2, y=middle - height / 2, width=width, height=height,
+            rx="2", class_="decoder" if stage["side"] == "decoder" else "encoder"),
+        tag("text", said or words.macs(stage["macs"]), x=_ACROSS, y=middle + (-2 if said else 4),
+            class_="end"),
+        tag("text", words.macs(stage["macs"]), x=_ACROSS, y=middle + 11, class_="end soft")
+        if said
+        else "",
+    )  # fmt: skip
+
+
 def _block(stage: Stage, middle: float, base: float, tallest: float, widest: float) -> Markup:
     height = _TALLEST * math.log2(max(stage["height"], 1) + 1) / tallest
     width = 4 + _WIDEST * math.log2((stage["channels"] or 1) + 1) / widest
@@ -83,31 +152,34 @@ def _block(stage: Stage, middle: float, base: float, tallest: float, widest: flo
 
 
 def stage_table(stages: Sequence[Stage]) -> Markup:
-    """What the figure shows, in words and numbers."""
+    """What the figure shows, in words and numbers; what matters most stands first."""
     most = max((stage["macs"] or 0 for stage in stages), default=0)
     time, key = _time_of(stages)
     formed = any("forms" in stage for stage in stages)
     counted = "nodes" if "nodes" in stages[0] else "layers"
-    headings = ["stage", "channels", *(["form chosen"] if formed else []), counted, "work"]
+    headings = ["stage", *time, "work", "", "channels", counted]
     rows = [
         [
             stage["name"],
-            str(stage["channels"] or "?"),
-            *([_forms(stage)] if formed else []),
-            str(stage[counted]),
-            join(words.macs(stage["macs"]), bar(stage["macs"] or 0, most)),
             *(_time(stage, key) for _ in time),
+            words.macs(stage["macs"]),
+            bar(stage["macs"] or 0, most),
+            str(stage["channels"] or "?"),
+            str(stage[counted]),
+            *([_forms(stage)] if formed else []),
         ]
         for stage in stages
     ]
-    return table([*headings, *time], rows, left=3 if formed else 2, label="Stages")
+    headings += ["form chosen"] if formed else []
+    text = {0, len(headings) - 1} if formed else {0}
+    return table(headings, rows, left=text, label="Stages", class_="bars")
 
 
 def _time_of(stages: Sequence[Stage]) -> tuple[list[str], str]:
     if any("mean_ms" in stage for stage in stages):
-        return ["time, measured"], "mean_ms"
+        return ["measured"], "mean_ms"
     if any("estimate_us" in stage for stage in stages):
-        return ["time, estimated"], "estimate_us"
+        return ["estimated"], "estimate_us"
     return [], ""
 
 

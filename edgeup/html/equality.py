@@ -10,6 +10,7 @@ from typing import Any
 from edgeup.html import words
 from edgeup.html.markup import Markup, join, table, tag
 from edgeup.html.summary import parity_words
+from edgeup.html.verified import case_verdict
 
 Section = Mapping[str, Any]
 
@@ -36,16 +37,10 @@ def equality(report: Section) -> Markup:
         for output in outputs
         for note in output.get("notes", ())
     ]
-    causes = [
-        tag("li", f"{output['name']}: {found['words']}")
-        for output in outputs
-        for found in output.get("diagnoses", ())
-    ]
-    headings = ["output", "input", "max_abs", "max_rel", "rmse", "cosine", ""]
+    headings = ["output", "input", "verdict", "max_abs", "max_rel", "rmse", "cosine"]
     return join(
-        *said, table(headings, _rows(outputs), left=2, label="Parity by kind of input"), *notes,
-        join(tag("h3", "Likely causes"), tag("ul", causes)) if causes else "",
-    )  # fmt: skip
+        *said, table(headings, _rows(outputs), left=3, label="Parity by kind of input"), *notes
+    )
 
 
 def _rows(outputs: Any) -> Iterator[list[str]]:
@@ -55,30 +50,10 @@ def _rows(outputs: Any) -> Iterator[list[str]]:
             yield [
                 str(output["name"]),
                 str(case["kind"]),
+                case_verdict(case),
                 *(words.small(case.get(key)) for key in ("max_abs", "max_rel", "rmse")),
                 words.NONE if cosine is None else f"{cosine:.8f}",
-                _verdict(case),
             ]
-
-
-def _verdict(case: Section) -> Markup:
-    if case.get("unstable"):
-        return tag("span", "judges nothing", class_="warn")
-    if case.get("passed"):
-        return tag("span", "passed", class_="good")
-    return tag("span", "FAILED", class_="bad")
-
-
-def first_nodes(report: Section) -> Markup:
-    """Where the two sides part, as `edgeup verify --bisect` found it."""
-    found = report["bisect"]
-    lines = []
-    for key, words_of in (("first_difference", "differs"), ("first_nonfinite", "is not finite")):
-        if node := found[key]:
-            away = node["error_of_peak"]
-            error = "" if away is None else f", {words.small(away)} of the peak off"
-            lines.append(f"First node whose output {words_of}: {node['op']} {node['node']}{error}.")
-    return join(*(tag("p", line) for line in lines or ["No node differs beyond the tolerance."]))
 
 
 def worst_case(report: Section) -> Markup:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from edgeup.errors import EdgeupError
-from edgeup.html.regression import Run, regressions
-from edgeup.html.several import compare_page, runs_page
+from edgeup.html.compared import compare_page
+from edgeup.html.engine import engine_page, is_sidecar
+from edgeup.html.held import Held, held_against
+from edgeup.html.kinds import kind_of
+from edgeup.html.regression import Run
+from edgeup.html.several import runs_page
 from edgeup.html.single import report_page
+
+_Drawn = TypeVar("_Drawn")
 
 LARGEST = 64_000_000
 """Bytes of a report; the largest that edgeup wrote, with pictures, had less than one million."""
@@ -20,7 +26,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """A JSON report of any verb.
 
     Raises:
-        EdgeupError: no such file, too large, not JSON, not a report of edgeup.
+        EdgeupError: no such file, too large, not JSON, not a report of edgeup, not a whole one.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -34,10 +40,10 @@ def read_report(path: Path) -> dict[str, Any]:
         raise EdgeupError(f"{path} is not JSON as edgeup writes it: {error}") from error
     if not isinstance(document, dict) or "schema_version" not in document:
         raise EdgeupError(f"{path} is not a report of edgeup: it has no schema_version")
-    if document["schema_version"] != 1:
-        raise EdgeupError(
-            f"{path} has schema version {document['schema_version']}, and this edgeup reads 1"
-        )
+    version = document["schema_version"]
+    if type(version) is not int or version != 1:
+        raise EdgeupError(f"{path} has schema version {version!r}, and this edgeup reads 1")
+    kind_of(document, path)
     return document
 
 
@@ -63,26 +69,36 @@ def html_of(document: Mapping[str, Any], origin: str = "this report") -> bytes:
     Raises:
         EdgeupError: it is not as edgeup writes it.
     """
-    return _drawn(lambda: (compare_page if "models" in document else report_page)(document), origin)
+    draw: Callable[[Mapping[str, Any]], bytes] = report_page
+    if "models" in document:
+        draw = compare_page
+    elif is_sidecar(document):
+        draw = engine_page
+    return _drawn(lambda: draw(document), origin)
 
 
-def html_of_several(paths: Sequence[Path]) -> tuple[bytes, dict[str, list[str]]]:
-    """One page of several reports, and what is worse than in the first, by run.
+def html_of_several(paths: Sequence[Path]) -> tuple[bytes, list[Held]]:
+    """One page of several reports, and each but the first held against the first.
 
     Raises:
-        EdgeupError: one cannot be read; a comparison is among several.
+        EdgeupError: one cannot be read; a comparison, or an engine's sidecar, is among several.
     """
     runs = [Run(name, read_report(path)) for name, path in zip(names_of(paths), paths, strict=True)]
     if len(runs) == 1:
-        return html_of(runs[0].report, str(paths[0])), {}
+        return html_of(runs[0].report, str(paths[0])), []
     for path, run in zip(paths, runs, strict=True):
         if "models" in run.report:
             raise EdgeupError(f"{path} is a comparison already; make its page by itself")
+        if is_sidecar(run.report):
+            raise EdgeupError(f"{path} describes an engine and holds no figures; give it alone")
         html_of(run.report, str(path))  # so that the line names the file that is not a report
-    listed = ", ".join(map(str, paths))
-    page = _drawn(lambda: runs_page(runs), listed)
-    first = runs[0].report
-    return page, {run.name: regressions(first, run.report) for run in runs[1:]}
+    page, held = _drawn(lambda: _page_of(runs), ", ".join(map(str, paths)))
+    return page, held
+
+
+def _page_of(runs: Sequence[Run]) -> tuple[bytes, list[Held]]:
+    held = [held_against(runs[0], run) for run in runs[1:]]
+    return runs_page(runs, held), held
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -104,7 +120,7 @@ _NOT_OURS = (
 """What comes of a document with other keys, types, numbers or depth than a verb writes."""
 
 
-def _drawn(draw: Callable[[], bytes], origin: str) -> bytes:
+def _drawn(draw: Callable[[], _Drawn], origin: str) -> _Drawn:
     try:
         return draw()
     except _NOT_OURS as error:

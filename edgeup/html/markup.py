@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 _VOID = frozenset({"br", "img", "meta"})
@@ -80,17 +80,25 @@ def _value(value: str | float) -> str:
 
 
 def table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1, label: str
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    left: int | Collection[int] = 1,
+    label: str,
+    class_: str | None = None,
 ) -> Markup:
     """A table that scrolls sideways by itself where the page is too narrow.
 
     Args:
         headings: of the columns.
         rows: cells of text or markup; the first heads its row.
-        left: so many columns are text; the others are numbers, and stand at the right.
+        left: so many columns are text, or these are; the others are numbers, and stand at the
+            right.
         label: what it shows, for who does not see it.
+        class_: of its look.
     """
-    sides = ["text" if i < left else "number" for i in range(len(headings))]
+    text = range(left) if isinstance(left, int) else left
+    sides = ["text" if i in text else "number" for i in range(len(headings))]
     head = tag(
         "tr",
         [tag("th", heading, class_=s, scope="col") for heading, s in zip(headings, sides)],  # noqa: B905 - of one length
@@ -105,7 +113,7 @@ def table(
         )
         for row in rows
     ]
-    return scroll(label, tag("table", tag("thead", head), tag("tbody", body)))
+    return scroll(label, tag("table", tag("thead", head), tag("tbody", body), class_=class_))
 
 
 def scroll(label: str, *children: Child) -> Markup:

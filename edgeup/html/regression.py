@@ -1,4 +1,4 @@
-"""Runs side by side: their figures, and which of them are worse than the first run's.
+"""The figures of runs side by side, and when one is worse than the first run's.
 
 Two runs of one model on one machine differ, by more than either's own confidence interval says:
 the machine was in another state. So a latency counts as worse where the intervals of the medians
@@ -8,7 +8,7 @@ cases, since it measures both in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ RUN_TO_RUN = 0.05
 _ERROR_GREW = 1.1
 """Rounding in another order moves the largest error by some percent."""
 _SIZE_GREW = 1.001
+_TAIL_GREW = 1.25
+"""A report has no interval of a percentile, and the highest ones rest on the few slowest runs."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Figure:
         text: of a value.
         worse: whether the second report is worse than the first, both having a value.
         why: what a mark says.
+        needs: conditions that must be equal for it to be compared (`edgeup.html.held`).
     """
 
     heading: str
@@ -48,10 +51,14 @@ class Figure:
     text: Callable[[Any], str]
     worse: Callable[[Report, Report], bool]
     why: str
+    needs: tuple[str, ...] = ()
 
 
 def error_of_peak(report: Report) -> float | None:
     """The largest error of any output on any input, as a share of the output's peak there."""
+    if "error_of_peak" in report:
+        known: float | None = report["error_of_peak"]
+        return known
     shares = [
         case["max_abs"] / case["peak"]
         for output in report.get("parity", ())
@@ -86,17 +93,8 @@ def energy_mj(report: Report) -> float | None:
     return found
 
 
-def comparable(before: Report, after: Report) -> bool:
-    """Whether the latencies are of one device, backend and number of threads."""
-    keys = ("device", "backend", "threads")
-    one, other = before.get("latency", {}), after.get("latency", {})
-    return all(one.get(key) == other.get(key) for key in keys)
-
-
 def is_slower(before: Report, after: Report) -> bool:
-    """Beyond the noise of both runs, on the same device."""
-    if not comparable(before, after):
-        return False
+    """Beyond the noise of both runs."""
     was, now = before["latency"], after["latency"]
     apart = _interval(now)[0] > _interval(was)[1]
     return bool(apart and now["median_ms"] > was["median_ms"] * (1 + RUN_TO_RUN))
@@ -117,6 +115,46 @@ def _grew(value: Callable[[Report], float | None], by: float) -> Callable[[Repor
     return worse
 
 
+def memory(report: Report) -> float | None:
+    """Peak of the process, in bytes."""
+    found: float | None = (report.get("memory") or {}).get("peak_bytes")
+    return found
+
+
+def device_memory(report: Report) -> float | None:
+    """What the model takes of the GPU's, in bytes, where it was measured."""
+    found: float | None = (report.get("device_memory") or {}).get("taken_bytes")
+    return found
+
+
+def percentiles(report: Report) -> dict[str, float]:
+    """Those that were asked for, in milliseconds; of a report that knows no others, p90 and p99."""
+    latency: Any = report.get("latency") or {}
+    found: dict[str, float] | None = latency.get("percentiles_ms")
+    if found is not None:
+        return {name: value for name, value in found.items() if name != "p50"}  # the median
+    return {name: latency[f"{name}_ms"] for name in ("p90", "p99") if f"{name}_ms" in latency}
+
+
+def percentile_figures(reports: Sequence[Report]) -> list[Figure]:
+    """One for each percentile that any of the reports has, the lowest first."""
+    names = {name for report in reports for name in percentiles(report)}
+    return [_percentile(name) for name in sorted(names, key=lambda name: float(name[1:]))]
+
+
+def _percentile(name: str) -> Figure:
+    def value(report: Report) -> float | None:
+        return percentiles(report).get(name)
+
+    return Figure(
+        name, value, words.milliseconds, _grew(value, _TAIL_GREW), f"slower {name}", _MACHINE
+    )
+
+
+_MACHINE = (
+    *("device", "backend", "number of threads", "number of streams", "use of CUDA graphs"),
+    *("counting of copies", "power mode", "input shape"),
+)
 FIGURES = (
     Figure(
         "largest error, of the peak",
@@ -124,26 +162,33 @@ FIGURES = (
         words.small,
         _grew(error_of_peak, _ERROR_GREW),
         "larger error",
+        ("input shape", "reference"),
     ),
-    Figure("median latency", median_ms, words.milliseconds, is_slower, "slower"),
-    Figure("work", macs, words.macs, _grew(macs, 1.0), "more work"),
+    Figure("median latency", median_ms, words.milliseconds, is_slower, "slower", _MACHINE),
+    Figure("work", macs, words.macs, _grew(macs, 1.0), "more work", ("input shape",)),
     Figure("size", size, words.megabytes, _grew(size, _SIZE_GREW), "larger"),
+    Figure(
+        "memory",
+        memory,
+        words.megabytes,
+        _grew(memory, 1 + RUN_TO_RUN),
+        "more memory",
+        _MACHINE,
+    ),
+    Figure(
+        "GPU memory",
+        device_memory,
+        words.megabytes,
+        _grew(device_memory, 1 + RUN_TO_RUN),
+        "more GPU memory",
+        _MACHINE,
+    ),
     Figure(
         "energy, mJ",
         energy_mj,
         words.figures,
         _grew(energy_mj, 1 + RUN_TO_RUN),
         "more energy",
+        _MACHINE,
     ),
 )
-
-
-def regressions(before: Report, after: Report) -> list[str]:
-    """What is worse in the second report, in words."""
-    found = []
-    if before.get("passed") is True and after.get("passed") is False:
-        found.append("failed")
-    for figure in FIGURES:
-        if None not in (figure.value(before), figure.value(after)) and figure.worse(before, after):
-            found.append(figure.why)
-    return found

@@ -1,4 +1,4 @@
-"""The roofline of the target's board with the model's layers on it: an estimate, and said so."""
+"""Rooflines with the model's layers on them: estimated for a board and said so, or measured."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
+from edgeup.html.decoder import no_estimate
 from edgeup.html.markup import Markup, join, table, tag
 from edgeup.html.scale import Scale, ticks
 from edgeup.html.summary import estimate_of
@@ -21,9 +22,9 @@ _KINDS = ("dense", "pointwise", "depthwise", "transposed", "depthwise-transposed
 
 def roofline(report: Section) -> Markup:
     """The total and its parts, the picture, the layers that cost most, what is uncertain."""
-    if "not_made" in report.get("estimate", {}):
-        return tag("p", f"No estimate: {report['estimate']['not_made']}.", class_="warn")
     estimate = estimate_of(report)
+    if not estimate:
+        return tag("p", f"No estimate and no roofline: {no_estimate(report)}.", class_="warn")
     total, gpu = estimate["total"], estimate["gpu"]
     said = (
         f"An estimate from shapes alone; nothing was run on a {gpu['title']}. In power mode "
@@ -51,23 +52,92 @@ def roofline(report: Section) -> Markup:
 
 
 def drawing(estimate: Section) -> Markup:
-    """Multiply-accumulates per second over those per byte, both logarithmic."""
+    """Multiply-accumulates per second over those per byte, both logarithmic.
+
+    Without a GPU the roof is not known, and the layers stand alone.
+    """
     gpu = estimate["gpu"]
     layers = [layer for layer in estimate["layers"] if layer["macs"]]
     points = [_point(layer) for layer in layers]
-    ridge = gpu["gmacs_per_s"] / gpu["gbytes_per_s"]
-    x = Scale.around([ridge / 8, ridge * 4, *(x for x, _ in points)], 44, 394)
-    y = Scale.around(
-        [gpu["gmacs_per_s"] / 100, gpu["gmacs_per_s"], *(y for _, y in points)], 270, 8
-    )
+    ridge = gpu["gmacs_per_s"] / gpu["gbytes_per_s"] if gpu else 1.0
+    peaks = [gpu["gmacs_per_s"] / 100, gpu["gmacs_per_s"]] if gpu else []
+    around = [ridge / 8, ridge * 4] if gpu else []
+    x = Scale.around([*around, *(x for x, _ in points)], 44, 394)
+    y = Scale.around([*peaks, *(y for _, y in points)], 270, 8)
+    of = gpu["title"] if gpu else "an unknown processor"
     return tag(
         "svg",
-        tag("title", f"Roofline of {gpu['title']} with {len(layers)} layers"),
+        tag("title", f"Roofline of {of} with {len(layers)} layers"),
         *_grid(x, y),
-        *_roofs(gpu, x, y),
+        *(_roofs(gpu, x, y) if gpu else ()),
         *_discs(estimate, layers, points, x, y),
         viewBox="0 0 400 312", class_="chart", role="img",
     )  # fmt: skip
+
+
+def measured_roofline(report: Section) -> Markup:
+    """The layers of a profile, where their MACs and bytes are known: what they reached."""
+    section = report["layers"]
+    rows = [row for row in section["rows"] if row.get("macs") and row.get("bytes")]
+    if not rows:
+        counted = any(row.get("macs") for row in section["rows"])
+        return tag("p", f"No roofline: {_NO_BYTES if counted else _NO_NODES}.")
+    roof = section.get("roof")
+    layers = [
+        {
+            **{key: row[key] for key in ("name", "macs", "bytes")},
+            "kind": row.get("kind") or "other",
+            "estimate_us": row["mean_ms"] * 1e3,
+        }
+        for row in rows
+    ]
+    costliest = sorted(range(len(layers)), key=lambda i: -layers[i]["estimate_us"])[:_LABELLED]
+    found = {"gpu": roof, "layers": layers, "costliest": costliest}
+    held = (
+        f"The roof is that of {roof['title']} in power mode {roof['power_mode']} and "
+        f"{roof['precision']}."
+        if roof
+        else f"No roof: {section.get('no_roof', _WHERE)}."
+    )
+    said = f"Measured: what each layer that multiplies reached. {held}"
+    caption = (
+        "A disc per layer; its area is the measured mean time. Bytes are what a layer reads and "
+        "writes at least, weights included: caches may spare some. Numbers are those of the table."
+    )
+    return join(
+        tag("p", said),
+        tag(
+            "div",
+            tag("figure", drawing(found), _legend(found), tag("figcaption", caption)),
+            tag("div", _reached(layers, costliest)),
+            class_="charts",
+        ),
+    )
+
+
+_WHERE = "where it ran is not known"
+_NO_BYTES = "what the layers move is not known: no sidecar tells the engine's precision"
+_NO_NODES = (
+    "no layer that multiplies is traced to the model's nodes; --onnx MODEL.onnx, what an engine "
+    "was built from, traces them"
+)
+
+
+def _reached(layers: Sequence[Section], costliest: Sequence[int]) -> Markup:
+    rows = []
+    for number, index in enumerate(costliest, 1):
+        layer = layers[index]
+        intensity, rate = _point(layer)
+        rows.append(
+            [
+                f"{number}. {layer['name']}",
+                words.microseconds(layer["estimate_us"]),
+                words.figures(rate),
+                words.figures(intensity),
+            ]
+        )
+    headings = ["layer", "mean", "GMAC/s", "MACs per byte"]
+    return table(headings, rows, label="What the costliest layers reached")
 
 
 def _point(layer: Section) -> tuple[float, float]:

@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
-from edgeup.html.decoder import figure as stage_figure
-from edgeup.html.decoder import stages_of
+from edgeup.html.decoder import drawing, stages_of
 from edgeup.html.equality import worst_case
-from edgeup.html.markup import Markup, join, scroll, table, tag
+from edgeup.html.held import Held, figures_of
+from edgeup.html.markup import Markup, join, table, tag
 from edgeup.html.page import page, section
 from edgeup.html.pareto import Point, pareto
 from edgeup.html.regression import (
     FIGURES,
     RUN_TO_RUN,
+    Figure,
     Run,
-    comparable,
     energy_mj,
     error_of_peak,
     macs,
     median_ms,
-    regressions,
 )
 from edgeup.html.summary import verdict
 from edgeup.html.times import histogram, merged
@@ -29,117 +28,116 @@ from edgeup.html.times import histogram, merged
 Report = Mapping[str, Any]
 
 
-def runs_page(runs: Sequence[Run]) -> bytes:
+def runs_page(runs: Sequence[Run], held: Sequence[Held]) -> bytes:
     """Reports of separate runs; the first is what the others are held against."""
     title = f"{len(runs)} runs side by side"
-    first = runs[0]
-    worse = {run.name: regressions(first.report, run.report) for run in runs[1:]}
-    regressed = {name: what for name, what in worse.items() if what}
-    lines = [
-        tag("p", tag("strong", name), f": {', '.join(what)}") for name, what in regressed.items()
-    ]
-    count = words.count(len(regressed), "run")
-    head = (
-        tag("strong", f"{count} worse than {first.name}", class_="bad")
-        if regressed
-        else tag("strong", f"No regression against {first.name}", class_="good")
-    )
-    box = tag("div", tag("p", head), *lines, class_="verdict failed" if regressed else "verdict")
+    first = runs[0].name
     about = (
-        f"Marked is what is worse than in {first.name}: a latency where the intervals of the "
-        f"medians are apart and the medians differ by more than {RUN_TO_RUN:.0%}, on the same "
-        f"device, backend and threads; an error that grew by more than a tenth; more "
-        f"multiply-accumulates; a larger file."
+        f"Marked is what is worse than in {first}: a latency where the intervals of the medians "
+        f"are apart and the medians differ by more than {RUN_TO_RUN:.0%}; a percentile that grew "
+        f"by more than a quarter; an error that grew by more than a tenth; memory or energy that "
+        f"grew by more than {RUN_TO_RUN:.0%}; more multiply-accumulates; a larger file. Times, "
+        f"memory and energy are compared on one device and backend, with one input shape and as "
+        f"many threads."
     )
-    compared = join(
-        _table(runs, marked=True),
-        tag("p", about, class_="soft"),
-        *(
-            tag("p", f"{run.name}: another device, backend or number of threads; its latency is "
-                "not compared.", class_="warn")
-            for run in runs[1:]
-            if median_ms(run.report) and not comparable(first.report, run.report)
+    return page(
+        title,
+        tag("h1", title),
+        _box(first, held),
+        section(
+            "runs",
+            "Side by side",
+            runs_table(runs, held, figures_of([run.report for run in runs])),
+            tag("p", about, class_="soft"),
         ),
-    )  # fmt: skip
-    return page(
-        title,
-        tag("h1", title),
-        box,
-        section("runs", "Side by side", compared),
-        *_plots(runs),
-        *_each(runs),
+        section("compared", f"What was compared with {first}", *map(_coverage, held)),
+        *plots(runs),
+        *each(runs),
     )
 
 
-def compare_page(report: Report) -> bytes:
-    """A report of `edgeup compare`: its models, timed in turn."""
-    shared = {key: report[key] for key in ("target", "environment")}
-    runs = [Run(entry["name"], {**shared, **entry}) for entry in report["models"]]
-    title = f"{report['network']}: {len(runs)} models compared"
-    inputs = [words.shape(s["shape"]) for run in runs for s in run.report["model"]["inputs"]]
-    shapes = ", ".join(dict.fromkeys(inputs))
-    latency = report["models"][0]["latency"]
-    about = (
-        f"Latency: {latency['backend']} on {latency['device']}, {latency['threads']} threads, "
-        f"{words.count(latency['iterations'], 'round')} in which each ran once; ratios are to "
-        f"{report['reference']}. It says nothing of another device."
-    )
-    failed = [
-        f"{entry['name']} is not equal within tolerance."
-        for entry in report["models"]
-        if not _passed(entry)
-    ]
-    said = failed or [f"All {len(runs)} compute what PyTorch computes, within tolerance."]
-    if any(entry.get("precision", "fp32") != "fp32" for entry in report["models"]):
-        said.append("What is not fp32 was compared with the fp32 graph, which passed before.")
-    head = tag("strong", "FAILED" if failed else "Passed", class_="bad" if failed else "good")
-    box = tag(
-        "div", tag("p", head), *(tag("p", line) for line in said),
-        class_="verdict failed" if failed else "verdict",
-    )  # fmt: skip
-    notices = tag("ul", [tag("li", str(notice)) for notice in report["notices"]])
-    return page(
-        title,
-        tag("h1", title),
-        tag("p", f"input {shapes} · for {report['target']['name']}", class_="soft"),
-        box,
-        section("runs", "Side by side", _table(runs, marked=False), tag("p", about, class_="soft")),
-        *_plots(runs),
-        *_each(runs),
-        section("notices", "Notices", notices),
-        section("command", "Command", tag("pre", str(report["command"]))),
+def _box(first: str, held: Sequence[Held]) -> Markup:
+    """What got worse; where nothing did, of how much that can be said."""
+    worse = [one for one in held if one.worse]
+    lines = [tag("p", tag("strong", one.name), f": {', '.join(one.worse)}") for one in worse]
+    if worse:
+        head = tag("strong", f"{words.count(len(worse), 'run')} worse than {first}", class_="bad")
+    elif not any(one.compared for one in held):
+        head = tag("strong", f"Nothing could be compared with {first}", class_="warn")
+    else:
+        of_all = " in what was compared" if any(one.not_compared for one in held) else ""
+        head = tag("strong", f"No regression against {first}{of_all}", class_="good")
+    lines += [
+        tag("p", tag("strong", one.name), f": {', '.join(one.not_compared)} not compared",
+            class_="warn")
+        for one in held
+        if one.not_compared
+    ]  # fmt: skip
+    return tag("div", tag("p", head), *lines, class_="verdict failed" if worse else "verdict")
+
+
+def _coverage(held: Held) -> Markup:
+    """One run: which figures were compared, and of the others why not."""
+    return join(
+        tag("p", tag("strong", held.name), f": compared: {', '.join(held.compared) or 'nothing'}."),
+        *(
+            tag("p", f"{held.name}: {', '.join(headings)} not compared: {why}.", class_="warn")
+            for why, headings in held.reasons().items()
+        ),
     )
 
 
-def _table(runs: Sequence[Run], *, marked: bool) -> Markup:
-    """A row per run; columns that no run has a figure for are left out."""
-    shown = [f for f in FIGURES if any(f.value(run.report) is not None for run in runs)]
+def runs_table(
+    runs: Sequence[Run], held: Sequence[Held] = (), figures: Sequence[Figure] = FIGURES
+) -> Markup:
+    """A row per run; columns that no run has a figure for are left out.
+
+    Args:
+        runs: the first is what the others were held against.
+        held: what is to be marked, of each but the first; nothing where it is empty.
+        figures: the columns.
+    """
+    shown = [f for f in figures if any(f.value(run.report) is not None for run in runs)]
     ratios = any("ratio" in run.report for run in runs)
-    headings = ["run", "verdict", *(f.heading for f in shown), *(["ratio"] if ratios else [])]
+    marks = any("pareto" in run.report for run in runs)
+    headings = [
+        *("run", "verdict"),
+        *(["Pareto"] if marks else []),
+        *(f.heading for f in shown),
+        *(["ratio"] if ratios else []),
+    ]
+    worse = [(), *(one.worse for one in held)] if held else [()] * len(runs)
     rows = []
-    for run in runs:
+    for run, marked in zip(runs, worse, strict=True):
         cells = [
-            _cell(figure.text(value), run is not runs[0] and marked and value is not None
-                  and figure.value(runs[0].report) is not None
-                  and figure.worse(runs[0].report, run.report), figure.why)
-            if (value := figure.value(run.report)) is not None
-            else words.NONE
+            _cell(words.NONE if value is None else figure.text(value), figure.why, marked)
             for figure in shown
-        ]  # fmt: skip
-        rows.append([run.name, _verdict(run.report), *cells, *([_ratio(run)] if ratios else [])])
-    return table(headings, rows, left=2, label="Runs side by side")
+            for value in [figure.value(run.report)]
+        ]
+        mark = ["●\u00a0efficient" if run.report.get("pareto") else ""] if marks else []
+        ratio = [_ratio(run)] if ratios else []
+        rows.append([run.name, _verdict(run.report), *mark, *cells, *ratio])
+    return table(headings, rows, left=3 if marks else 2, label="Runs side by side")
 
 
-def _cell(text: str, worse: bool, why: str) -> Markup | str:
-    return join(text, " ", tag("span", f"▲ {why}", class_="bad")) if worse else text
+def _cell(text: str, why: str, worse: Sequence[str]) -> Markup | str:
+    return join(text, " ", tag("span", f"▲ {why}", class_="bad")) if why in worse else text
 
 
 def _verdict(report: Report) -> Markup:
-    passed = _passed(report)
-    return tag("span", "passed" if passed else "FAILED", class_="good" if passed else "bad")
+    if is_reference(report):
+        return tag("span", "reference")
+    good = passed(report)
+    return tag("span", "passed" if good else "FAILED", class_="good" if good else "bad")
 
 
-def _passed(report: Report) -> bool:
+def is_reference(report: Report) -> bool:
+    """Whether it is PyTorch itself, with which the others are compared."""
+    return report.get("backend") == "torch"
+
+
+def passed(report: Report) -> bool:
+    """Its verdict; of an older report, that of its parity."""
     outputs = report.get("parity", ())
     return bool(report.get("passed", all(output["passed"] for output in outputs)))
 
@@ -151,7 +149,7 @@ def _ratio(run: Run) -> str:
     return f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
 
 
-def _plots(runs: Sequence[Run]) -> list[Markup]:
+def plots(runs: Sequence[Run]) -> list[Markup]:
     """Latency against error, work and energy, as far as there are figures of two runs."""
     axes = (
         (error_of_peak, "largest error, of the output's peak (log)"),
@@ -163,9 +161,9 @@ def _plots(runs: Sequence[Run]) -> list[Markup]:
         points = [
             Point(run.name, x, y)
             for run in runs
-            if (x := median_ms(run.report)) and (y := quantity(run.report))
+            if (x := median_ms(run.report)) and (y := quantity(run.report)) is not None
         ]
-        if len(points) > 1:
+        if len(points) > 1 and any(point.y > 0 for point in points):
             drawn.append(pareto(points, "median latency, ms (log)", name))
     if not drawn:
         return []
@@ -173,8 +171,10 @@ def _plots(runs: Sequence[Run]) -> list[Markup]:
         "Lower left is better; on the line are the runs that no other beats in both. The error is "
         "that of parity with the reference, not accuracy on a data set."
     )
-    if equal := [run.name for run in runs if error_of_peak(run.report) == 0]:
-        about += f" Without any error, and so not on a logarithmic axis: {', '.join(equal)}."
+    errors = {run.name: error_of_peak(run.report) for run in runs if median_ms(run.report)}
+    equal = [name for name, error in errors.items() if error == 0]
+    if equal and len(equal) < len(errors):
+        about += f" Without any error, and so on the lower edge: {', '.join(equal)}."
     return [
         section(
             "pareto",
@@ -190,7 +190,8 @@ def _gmacs(report: Report) -> float | None:
     return None if found is None else found / 1e9
 
 
-def _each(runs: Sequence[Run]) -> list[Markup]:
+def each(runs: Sequence[Run]) -> list[Markup]:
+    """A section for each run."""
     return [section(f"run-{number}", run.name, _one(run)) for number, run in enumerate(runs, 1)]
 
 
@@ -198,8 +199,10 @@ def _one(run: Run) -> Markup:
     """Verdict, stages, latency, pictures, command."""
     report = run.report
     parts: list[Markup] = [verdict(report)] if "passed" in report else []
+    if is_reference(report):
+        parts = [tag("p", "PyTorch itself: the reference that the others are compared with.")]
     if stages := stages_of(report):
-        parts.append(tag("figure", scroll("Stages as blocks", stage_figure(stages))))
+        parts.append(drawing(stages))
     spread = report.get("latency", {}).get("histogram")
     if spread:
         edges, counts = merged(spread["edges_ms"], spread["counts"])

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edgeup.html import words
-from edgeup.html.changes import findings, refusals, rewrites
+from edgeup.html import board, verified, words
+from edgeup.html.changes import (
+    findings,
+    in_fp32,
+    left_to_the_gpu,
+    nvidia,
+    refusals,
+    rewrites,
+)
 from edgeup.html.decoder import decoder, stages_of
-from edgeup.html.equality import equality, first_nodes, worst_case
+from edgeup.html.engine import build_errors, engine
+from edgeup.html.equality import equality, worst_case
 from edgeup.html.markup import Markup, facts, join, tag
 from edgeup.html.page import page, section
-from edgeup.html.roofline import roofline
+from edgeup.html.plain import plain
+from edgeup.html.roofline import measured_roofline, roofline
 from edgeup.html.summary import estimate_of, heading, summary, title_of
-from edgeup.html.times import latency, layers
+from edgeup.html.times import baseline, latency, layers
 
 Report = Mapping[str, Any]
 
@@ -51,14 +60,19 @@ def _gates(report: Report) -> Markup:
 
 
 def _precision(report: Report) -> Markup:
-    return _plain(report["precision"])
+    return in_fp32(report) if "in_fp32" in report["precision"] else plain(report["precision"])
 
 
-def _power(report: Report) -> Markup:
-    power = report["power"]
-    if not power.get("measured", True):
-        return tag("p", f"Not measured: {power['reason']}.")
-    return _plain(power)
+def _measured(key: str) -> Callable[[Report], Markup]:
+    """A section's figures, or why there are none."""
+
+    def draw(report: Report) -> Markup:
+        found = report[key]
+        if not found.get("measured", True):
+            return tag("p", f"Not measured: {found['reason']}.")
+        return plain({key: value for key, value in found.items() if key != "measured"})
+
+    return draw
 
 
 def _model(report: Report) -> Markup:
@@ -96,41 +110,47 @@ def _environment(report: Report) -> Markup:
         tag("h3", "Command"),
         tag("pre", str(report.get("command", ""))),
         tag("h3", "Environment"),
-        _plain(report["environment"]),
+        plain(report["environment"]),
         tag("p", f"Took: {took}.", class_="soft") if took else "",
     )
 
 
-def _plain(document: Report) -> Markup:
-    """Names and values; what is nested is counted, or written in one line."""
-    return facts({str(key).replace("_", " "): _said(value) for key, value in document.items()})
+def _has_profiled_layers(report: Report) -> bool:
+    return report.get("kind") == "profile" and bool(report["layers"])
 
 
-def _said(value: Any) -> str:
-    if value is None or value == [] or value == {}:
-        return ""
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_said(v)}" for k, v in value.items() if not isinstance(v, list))
-    if isinstance(value, list):
-        if all(isinstance(one, (str, int, float)) for one in value):
-            return ", ".join(_said(one) for one in value)
-        return f"{len(value)} entries"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
+def _may_estimate(report: Report) -> bool:
+    """An estimate, and exports: they say why they have none."""
+    return bool(estimate_of(report)) or "rewrites" in report
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[Report], bool], Callable[[Report], Markup]], ...] = (
     ("gates", "Limits", lambda r: bool(r.get("gates", {}).get("conditions")), _gates),
     ("stages", "Encoder and decoder, stage by stage", lambda r: bool(stages_of(r)), decoder),
     ("parity", "Parity", _has("parity"), equality),
-    ("bisect", "Where they part", _filled("bisect"), first_nodes),
+    ("causes", "What explains the difference", verified.has_causes, verified.causes),
+    ("bisect", "Where they part", _filled("bisect"), verified.first_nodes),
+    ("fp32", "What must stay fp32", _filled("fp32_nodes"), verified.fp32_nodes),
     ("worst", "The worst case in pictures", _filled("worst_case"), worst_case),
+    ("task", "Metrics of the task", verified.has_task, verified.task),
+    ("metrics", "All metrics", lambda r: "candidate" in r and bool(r["parity"]), verified.metrics),
+    ("errors", "Why nothing was built", _filled("errors"), build_errors),
+    ("engine", "Engine", lambda r: "read_back" in r, engine),
     ("latency", "Latency", _filled("latency"), latency),
-    ("layers", "Time by layer", lambda r: isinstance(r.get("layers"), dict), layers),
-    ("roofline", "Estimate for the board", lambda r: bool(_estimated(r)), roofline),
-    ("power", "Power", _filled("power"), _power),
+    ("baseline", "Against the baseline", _filled("baseline"), baseline),
+    ("layers", "Time by layer", lambda r: r.get("kind") == "profile", layers),
+    ("measured", "Layers and the roofline", _has_profiled_layers, measured_roofline),
+    ("roofline", "Estimate for the board", _may_estimate, roofline),
+    ("board", "The board", _filled("board"), board.board),
+    ("power", "Power and energy", _filled("power"), board.power),
+    ("memory", "Memory of the process", _filled("memory"), _measured("memory")),
+    (
+        *("device-memory", "Memory of the GPU"),
+        *(_filled("device_memory"), _measured("device_memory")),
+    ),
     ("findings", "What the target does not take", _has("nodes"), findings),
+    ("fallbacks", "What the DLA leaves to the GPU", _filled("fallbacks"), left_to_the_gpu),
+    ("nvidia", "What NVIDIA's own library says", _filled("nvidia"), nvidia),
     ("rewrites", "What was rewritten, and why", _has("rewrites"), rewrites),
     ("refusals", "What was refused, and why", _has("refusals"), refusals),
     ("precision", "Precision", _filled("precision"), _precision),
@@ -140,11 +160,8 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], bool], Callable[[Report], Mar
         lambda r: r.get("kind") != "estimate" and bool(r.get("notices")),
         _notices,
     ),
+    ("sides", "What was compared", lambda r: "candidate" in r, verified.sides),
     ("model", "Model and target", _filled("model"), _model),
     ("environment", "Command and environment", _has("environment"), _environment),
 )
 """Name, heading, whether a report has it, what draws it; in the order of the page."""
-
-
-def _estimated(report: Report) -> Report:
-    return estimate_of(report) or report.get("estimate") or {}

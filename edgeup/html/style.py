@@ -79,11 +79,18 @@ svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
 .other-kind { fill: var(--other-kind); }
 svg.bar { display: block; width: 7rem; height: .7rem; margin-top: .35rem; }
 .track { fill: var(--grid); }
+.down { display: none; }
 @media (max-width: 34rem) {
   main { padding: 1rem .8rem 3rem; }
   dl { grid-template-columns: fit-content(38%) 1fr; gap: .2rem .7rem; }
-  td.text, tbody th.text { max-width: 15rem; }
+  td.text, tbody th.text { max-width: 15rem; } tbody th.text { min-width: 4.5rem; }
   .tiles { grid-template-columns: 1fr 1fr; }
+  thead th.number { white-space: normal; }
+  .across { display: none; } .down { display: block; }
+  .down svg { display: block; width: 100%; height: auto; }
+  .bars tbody th.text { min-width: 5.5rem; max-width: 6rem; }
+  .bars th, .bars td { padding-right: .5rem; } .bars svg.bar { width: 3rem; }
+  .bars td.text { white-space: nowrap; max-width: none; }
 }
 @media print {
   :root {
@@ -96,7 +103,9 @@ svg.bar { display: block; width: 7rem; height: .7rem; margin-top: .35rem; }
   main { max-width: none; padding: 0; }
   h2, h3, p:has(+ .pictures) { break-after: avoid; }
   tr, figure, .tiles li, .verdict { break-inside: avoid; }
-  .scroll { overflow: visible; } table { font-size: 8.5pt; } .wide { width: 100%; }
+  .scroll { overflow: visible; } table { font-size: 8.5pt; }
+  .tiles { grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); }
+  .wide { width: auto; max-width: 100%; max-height: 4.5cm; }
   .pictures figure { width: 23%; } summary { display: none; }
   details::details-content { content-visibility: visible; height: auto; }
 }

@@ -28,8 +28,13 @@ def heading(report: Report) -> Markup:
 def title_of(report: Report) -> str:
     """The model's name; of a comparison, those of both sides."""
     if "candidate" in report:
-        return f"{report['candidate']['name']} against {report['reference']['name']}"
-    return str(report.get("model", {}).get("name") or report.get("onnx", {}).get("path") or "model")
+        sides = [report[side] for side in ("candidate", "reference")]
+        names = [side["name"] for side in sides]
+        if names[0] == names[1]:
+            names = [side.get("path") or side["name"] for side in sides]
+        return " against ".join(names)
+    model, onnx = report.get("model", {}), report.get("onnx", {})
+    return str(model.get("name") or onnx.get("path") or model.get("path") or "model")
 
 
 def summary(report: Report) -> Markup:
@@ -58,6 +63,10 @@ def reasons_of(report: Report) -> Iterator[str]:
         yield parity_words(output)
     if not report.get("parity") and "parity" in report:
         yield "Nothing was compared, so nothing is proven."
+    verdicts = [node["verdict"] for node in report.get("nodes", ())]  # of `edgeup check`
+    for verdict, said in (("refused", "refused"), ("different", "taken, but computed otherwise")):
+        if found := verdicts.count(verdict):
+            yield f"The target: {words.count(found, 'node')} {said}."
     gates: Any = report.get("gates")
     yield from map(str, gates["failures"] if isinstance(gates, Mapping) else ())
     precision = report.get("precision")
@@ -79,7 +88,12 @@ def parity_words(output: Report) -> str:
             f"Output {name} is equal within tolerance{kinds}: at most {error} off, where "
             f"{allowed} is allowed."
         )
-    needed = words.small(output["needed"].get("atol"))
+    if output["needed"].get("atol") is None:
+        return (
+            f"Output {name} is not equal{kinds}: one side alone holds NaN or infinity, which no "
+            f"tolerance allows."
+        )
+    needed = words.small(output["needed"]["atol"])
     return (
         f"Output {name} is not equal{kinds}: {error} off, allowed is {allowed}; "
         f"an absolute tolerance of {needed} would be needed."
@@ -87,6 +101,8 @@ def parity_words(output: Report) -> str:
 
 
 def _kept(precision: Report) -> str:
+    if "in_fp32" in precision:  # of `edgeup check`, which converts nothing
+        return f"{words.count(len(precision['in_fp32']), 'node')} would stay in fp32"
     kept: Any = precision.get("kept", precision.get("keep_fp32", ()))
     return f"{words.count(len(kept), 'node')} kept in fp32"
 
@@ -122,7 +138,7 @@ def _figures(report: Report) -> Iterator[tuple[str, str, str]]:
     if isinstance(power, Mapping):
         energy = power.get("energy_per_inference_mj")
         figure = "not measured" if energy is None else f"{words.figures(energy)} mJ"
-        yield "Energy per inference", figure, str(power.get("total_rail") or "")
+        yield "Energy per inference", figure, str(power.get("total") or power.get("reason") or "")
 
 
 def _where(latency: Report) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
@@ -14,6 +14,14 @@ Section = Mapping[str, Any]
 
 _WIDTH, _HEIGHT, _LEFT, _BASE = 400.0, 170.0, 8.0, 130.0
 _LAYERS_SHOWN = 25
+_PERCENTILES = ("p90", "p95", "p99")
+"""Of a report that does not say which were asked for."""
+PARTS = {
+    "h2d": "copy to the device",
+    "compute": "network",
+    "d2h": "copy back",
+    "enqueue": "enqueueing, on the host",
+}
 
 
 def latency(report: Section) -> Markup:
@@ -24,6 +32,8 @@ def latency(report: Section) -> Markup:
     return join(
         tag("p", _where(report)),
         tag("div", _figures(section), _spread(section), class_="charts"),
+        facts(_how(report)),
+        _parts(section),
         _versus(section),
         _against(report.get("versus")),
     )
@@ -39,6 +49,44 @@ def _where(report: Section) -> str:
     )
 
 
+def _how(report: Section) -> dict[str, str]:
+    """What a profile did before, and what it says of a model that does nothing."""
+    warmup, overhead = report.get("warmup"), report.get("overhead")
+    rows = {}
+    if warmup:
+        settled = "" if warmup["settled"] else ", and the times had NOT settled"
+        rows["warm-up"] = (
+            f"{words.count(warmup['runs'], 'run')}, {words.figures(warmup['seconds'])} s{settled}"
+        )
+    if overhead:
+        rows["an empty model"] = f"takes {words.microseconds(overhead['empty_model_ms'] * 1e3)}"
+    return rows
+
+
+def baseline(report: Section) -> Markup:
+    """The figures that were held against a saved baseline."""
+    found = report["baseline"]
+    rows = [
+        [
+            row["quantity"],
+            *(_HELD[row["quantity"]](row[key]) for key in ("baseline", "now")),
+            f"{row['change']:+.1%}",
+        ]
+        for row in found["figures"]
+    ]
+    said = f"{found['path']}, of {found['model']}; {found['max_regression']:.1%} worse is allowed."
+    headings = ["quantity", "baseline", "now", "change"]
+    return join(tag("p", said), table(headings, rows, label="Against the baseline"))
+
+
+_HELD: Mapping[str, Callable[[Any], str]] = {
+    "latency": words.milliseconds,
+    "size": words.megabytes,
+    "energy": lambda value: f"{words.figures(value)} mJ",
+}
+"""How the figures of a baseline are written."""
+
+
 def _figures(section: Section) -> Markup:
     interval = section.get("median_interval")
     around = ""
@@ -48,16 +96,32 @@ def _figures(section: Section) -> Markup:
             f"{interval['confidence']:.0%} confidence)"
         )
     rows = {"median": words.milliseconds(section["median_ms"]) + around}
-    for key in ("mean", "min", "p90", "p95", "p99", "std"):
+    asked = section.get("percentiles_ms")
+    if asked is None:
+        asked = {key: section[f"{key}_ms"] for key in _PERCENTILES if f"{key}_ms" in section}
+    rows |= {name: words.milliseconds(value) for name, value in asked.items()}
+    for key in ("mean", "min", "std"):
         if f"{key}_ms" in section:
             rows[key] = words.milliseconds(section[f"{key}_ms"])
     if "cv" in section:
         rows["variation"] = f"{section['cv']:.1%}" + (
             " – unsteady: trust the median, not the mean" if section["cv"] > 0.025 else ""
         )
-    if "throughput_per_s" in section:
+    if section.get("throughput_per_s") is not None:
         rows["throughput"] = f"{words.figures(section['throughput_per_s'])} per second"
     return facts(rows)
+
+
+def _parts(section: Section) -> Markup | str:
+    """Copies, network and enqueueing apart, where the backend tells them."""
+    parts = section.get("parts")
+    if not parts:
+        return ""
+    rows = [
+        [said, *(words.milliseconds(parts[key][f"{of}_ms"]) for of in ("median", "mean", "max"))]
+        for key, said in PARTS.items()
+    ]
+    return table(["part", "median", "mean", "max"], rows, left=1, label="Parts of the latency")
 
 
 def _spread(section: Section) -> str:
@@ -139,15 +203,17 @@ def _against(versus: Section | None) -> Markup | str:
     found = versus["ratio"]
     return tag(
         "p",
-        f"Against {versus['model']['path']}, taken in turn: {versus['words']} (ratio "
-        f"{found['median']:.3f}, {found['low']:.3f} to {found['high']:.3f} with "
-        f"{found['confidence']:.0%} confidence).",
+        f"Against {versus['model']['path']}, taken in turn: {versus['words']} (ratio of "
+        f"{found.get('of', 'latency')} {found['median']:.3f}, {found['low']:.3f} to "
+        f"{found['high']:.3f} with {found['confidence']:.0%} confidence).",
     )
 
 
 def layers(report: Section) -> Markup:
     """A bar per layer of a profile, the costliest first; all of them in the order of the run."""
     section = report["layers"]
+    if section is None:
+        return tag("p", f"Not measured: {_no_layers(report)}.")
     rows = section["rows"]
     costly = sorted(rows, key=lambda row: -row["mean_ms"])
     said = (
@@ -159,25 +225,44 @@ def layers(report: Section) -> Markup:
         tag("summary", f"All {len(rows)} layers in the order of execution"),
         _layer_table(rows, section),
     )  # fmt: skip
-    return join(tag("p", said), _layer_table(costly[:_LAYERS_SHOWN], section), rest)
+    unstaged = "" if section["stages"] else tag("p", _NO_STAGES, class_="soft")
+    return join(tag("p", said), _layer_table(costly[:_LAYERS_SHOWN], section), rest, unstaged)
+
+
+_NO_STAGES = (
+    "The layers are not traced to the model's nodes and stages: with --onnx MODEL.onnx, what the "
+    "engine was built from, they are."
+)
+
+
+def _no_layers(report: Section) -> str:
+    """Why no layer was timed, and which option times them."""
+    loaded = "times" in report["setting"]
+    option = "--load-profile" if loaded else "--layers"
+    return (
+        f"{option} was not given; it tells what each layer and stage takes, and where the layers "
+        f"lie on a roofline"
+    )
 
 
 def _layer_table(rows: Sequence[Section], section: Section) -> Markup:
+    """What matters most stands first: a phone shows the first columns."""
     most = max((row["mean_ms"] for row in section["rows"]), default=0.0)
     stages = section.get("stages", ())
     return table(
-        ["layer", "operator", "stage", "mean", "share", ""],
+        ["layer", "mean", "share", "", "stage", "operator"],
         [
             [
                 str(row["name"]),
-                str(row["operator"]),
-                "" if row.get("stage") is None else stages[row["stage"]]["name"],
                 words.milliseconds(row["mean_ms"]),
                 f"{row['share']:.1%}",
                 bar(row["mean_ms"], most),
+                "" if row.get("stage") is None else stages[row["stage"]]["name"],
+                str(row["operator"]),
             ]
             for row in rows
         ],
-        left=3,
+        left={0, 4, 5},
         label="Layers",
+        class_="bars",
     )

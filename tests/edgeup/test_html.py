@@ -20,9 +20,10 @@ from onnx import TensorProto, helper, numpy_helper, save
 
 from edgeup.errors import EdgeupError
 from edgeup.html.files import html_of, html_of_several, names_of, read_report
+from edgeup.html.held import Held, held_against
 from edgeup.html.markup import Markup, join, tag
 from edgeup.html.pareto import Point, frontier
-from edgeup.html.regression import regressions
+from edgeup.html.regression import Run
 from edgeup.html.scale import Scale, ticks
 from edgeup.html.single import SECTIONS
 from edgeup.html.times import merged
@@ -131,7 +132,7 @@ def write(path: Path, report: Any) -> Path:
     return path
 
 
-def several(tmp_path: Path, *reports: dict[str, Any]) -> tuple[bytes, dict[str, list[str]]]:
+def several(tmp_path: Path, *reports: dict[str, Any]) -> tuple[bytes, list[Held]]:
     paths = [write(tmp_path / f"run{i}.json", one) for i, one in enumerate(reports)]
     return html_of_several(paths)
 
@@ -285,16 +286,18 @@ def test_what_got_worse_is_marked(
 ) -> None:
     first = changed(report, steady)
     second = changed(first, change)
-    assert regressions(first, second) == found
-    content, worse = several(tmp_path, first, second)
-    assert worse == {"run1": found}
+    content, [held] = several(tmp_path, first, second)
+    assert held == held_against(Run("run0", first), Run("run1", second))
+    assert list(held.worse) == found
     words = Page(content).words
     assert ("No regression against run0" in words) == (not found)
     for what in found:
         assert f"run1 : {what}" in words
         assert (f"▲ {what}" in words) == (what != "failed")
     other = first["latency"].get("device") != second["latency"].get("device")
-    assert ("another device" in words) == (other and "median_ms" in second["latency"])
+    assert ("median latency" in held.not_compared) == other
+    assert ("median latency" in held.compared) == (not other)
+    assert ("median latency, p90, p99 not compared: " in words) == other
 
 
 def test_what_is_no_report_is_refused_in_one_line(
@@ -309,8 +312,16 @@ def test_what_is_no_report_is_refused_in_one_line(
         "not JSON": deep,
         "does not exist": tmp_path / "missing.json",
         "is a folder": tmp_path,
+        "schema version True": write(tmp_path / "t.json", {"schema_version": True}),
+        "it has little of what any verb writes": write(tmp_path / "c.json", {"schema_version": 1}),
+        "it lacks latency": write(
+            tmp_path / "l.json", {k: v for k, v in report.items() if k != "latency"}
+        ),
         "not a report as edgeup writes it": write(
-            tmp_path / "c.json", {"schema_version": 1, "parity": [{"name": 3}]}
+            tmp_path / "p.json", {**report, "parity": [{"name": 3}]}
+        ),
+        "its kind is 'baseline'": write(
+            tmp_path / "k.json", {"schema_version": 1, "kind": "baseline"}
         ),
     }
     (tmp_path / "nan.json").write_text('{"schema_version": 1, "x": NaN}')
@@ -363,7 +374,9 @@ def test_the_verb_writes_one_page(report: dict[str, Any], tmp_path: Path, edgeup
     out = tmp_path / "page.html"
     ran = edgeup("report", a, b, "-o", out, "--format", "json")
     assert ran.status == 0, ran.err
-    assert ran.json == {"page": str(out), "regressions": {"b": ["slower"]}}
+    assert (ran.json["page"], ran.json["regressions"]) == (str(out), {"b": ["slower"]})
+    assert "median latency" in ran.json["compared"]["b"]
+    assert ran.json["not_compared"] == {"b": {}}
     Page(out.read_bytes())
     ran = edgeup("report", a, b, "-o", out)
     assert "b: slower" in ran.out
