@@ -1,30 +1,38 @@
 """edgeup's median against the method of ONNX Runtime's own perf test, on three models.
 
-    python tools/bench_profile.py [--seconds 10]
+    python tools/bench_profile.py [--seconds 20] [--within 3]
 
 The method is onnxruntime_perf_test's (onnxruntime/test/perftest/performance_runner.cc): one
 session, inputs made once, ``Run`` called in sequence on one thread, each call timed. Each has a
 session and a loop of its own; they take turns every five runs, so that other load meets both, and
-are loaded anew six times, as ``profile --vs`` does. Beside it a model against itself, in the same
-way. Last, what edgeup says of an empty model: its own overhead.
+both are loaded anew twelve times, now one first and now the other: where a session's memory lies
+moves its times for as long as it is loaded.
+
+The ratio is that of the medians over turns, and of it the median over loads; its 95 % interval is
+a paired bootstrap, of loads and of turns within them. Beside it a model against itself, in the
+same way: what noise there is. ``yes`` where the ratio is within 3 % of 1, and whether all of the
+interval is. The exit status is 1 where one is not. Last, what edgeup says of an empty model: its
+own overhead.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from edgeup.pipeline.profile.request import ProfileRequest
-from edgeup.pipeline.profile.subject import open_subject
-from edgeup.runtime.latency import LOADS, Ratio, ratio_of_loads
+from edgeup.pipeline.profile.subject import Subject, open_subject
 from edgeup.runtime.overhead import empty_model_ms
 from edgeup.runtime.timer import Budget, Times, measure
 from edgeup.spec import Feeds
@@ -34,61 +42,143 @@ MODELS = {
     "fastdepth deconv5dw": ("--decoder", "deconv5dw", "--shape", "1x3x128x128"),
     "dcgan": ("--model", "dcgan"),
 }
+LOADS = 12
 TURN = 5
-LEAST_TURNS = 5
+LEAST_TURNS = 6
+RESAMPLES = 1000
+
+Turn = Callable[[], Times]
+Load = tuple[Times, Times]
+"""The medians of each turn of two sides, in milliseconds."""
 
 
-def main() -> None:
-    """Export the models, compare, print."""
+@dataclass(frozen=True)
+class Ratio:
+    """How long the first side takes in units of the second, and where that lies with 95 %."""
+
+    middle: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """With its interval."""
+        return f"{self.middle:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def verdict(self, within: float) -> str:
+        """Whether it is within a share of 1; "yes, surely" where all of the interval is."""
+        least, most = 1 - within, 1 + within
+        if not least <= self.middle <= most:
+            return "no"
+        surely = least <= self.low and self.high <= most
+        return "yes, surely" if surely else "yes, its interval not"
+
+
+def main() -> int:
+    """Export the models, compare, print; 1 where one is too far off."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each comparison")
-    seconds = parser.parse_args().seconds
-    print(f"onnxruntime {ort.__version__}, one thread, turns of {TURN} runs")
-    print(f"{'model':20} {'edgeup':>10} {'perf test':>10}  {'ratio':24} itself, loaded twice")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each comparison")
+    parser.add_argument("--within", type=float, default=3.0, metavar="PERCENT")
+    arguments = parser.parse_args()
+    seconds, within = arguments.seconds / LOADS, arguments.within / 100
+    print(f"onnxruntime {ort.__version__}, one thread, {LOADS} loads, turns of {TURN} runs")
+    verdicts = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, options in MODELS.items():
-            path = Path(folder) / name.replace(" ", "-") / "model.onnx"
-            command = ["edgeup", "export", *options, "-o", str(path.parent)]
-            subprocess.run(command, check=True, capture_output=True)
-            loads = [compare(path, seconds / LOADS) for _ in range(LOADS)]
-            twice = [two_loads(path, seconds / LOADS) for _ in range(LOADS)]
-            ours, theirs = (np.concatenate(side) for side in zip(*loads, strict=True))
-            print(
-                f"{name:20} {np.median(ours):7.3f} ms {np.median(theirs):7.3f} ms  "
-                f"{text(ratio_of_loads(loads)):24} {text(ratio_of_loads(twice))}",
-                flush=True,
-            )
+        for name, path in export_models(Path(folder)).items():
+            loads = [compare(path, seconds, edgeup_first=bool(n % 2)) for n in range(LOADS)]
+            twice = [against_itself(path, seconds) for _ in range(LOADS)]
+            ours, theirs = (np.median(np.concatenate(side)) for side in zip(*loads, strict=True))
+            ratio = paired_ratio(loads)
+            verdicts.append(ratio.verdict(within))
+            print(f"{name}: edgeup {ours:.3f} ms, perf test {theirs:.3f} ms")
+            print(f"  ratio {ratio}; a model against itself {paired_ratio(twice)}")
+            print(f"  within {arguments.within:g} %: {verdicts[-1]}", flush=True)
     print(f"an empty model: {empty_model_ms() * 1e3:.1f} us")
+    return int("no" in verdicts)
 
 
-def text(found: Ratio) -> str:
-    """With its interval."""
-    return f"{found.median:.3f} ({found.low:.3f} to {found.high:.3f})"
+def export_models(folder: Path) -> dict[str, Path]:
+    """All of them first: what fails, fails before anything is timed."""
+    paths = {}
+    for name, options in MODELS.items():
+        paths[name] = folder / name.replace(" ", "-") / "model.onnx"
+        command = ["edgeup", "export", *options, "-o", str(paths[name].parent)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return paths
 
 
-def compare(path: Path, seconds: float) -> tuple[Times, Times]:
-    """Medians of each turn: edgeup's, and the perf test's."""
-    request = ProfileRequest(path, threads=1)
-    turn = Budget(warmup_s=0, warmup_limit_s=0, duration_s=0, min_rounds=TURN, max_rounds=TURN)
+def paired_ratio(loads: Sequence[Load], *, seed: int = 0) -> Ratio:
+    """The ratio of medians over turns, of it the median over loads, with its interval."""
+    random = np.random.default_rng(seed)
+    within = np.array([_drawn_again(load, random) for load in loads])
+    size = (RESAMPLES, len(loads))
+    chosen = within[random.integers(len(loads), size=size), random.integers(RESAMPLES, size=size)]
+    again = np.median(chosen, axis=1)
+    low, high = np.percentile(again, [2.5, 97.5])
+    middle = np.median([_of_medians(load) for load in loads])
+    return Ratio(float(middle), float(low), float(high))
+
+
+def _drawn_again(load: Load, random: np.random.Generator) -> Times:
+    """Ratios of medians over turns that are drawn anew, the same ones of both sides."""
+    turns = random.integers(load[0].size, size=(RESAMPLES, load[0].size))
+    ratios: Times = np.median(load[0][turns], axis=1) / np.median(load[1][turns], axis=1)
+    return ratios
+
+
+def _of_medians(load: Load) -> float:
+    return float(np.median(load[0]) / np.median(load[1]))
+
+
+def compare(path: Path, seconds: float, *, edgeup_first: bool) -> Load:
+    """edgeup's turns and the perf test's, both loaded anew."""
     with ExitStack() as stack:
-        subject = open_subject(path, request, alone=True, stack=stack)
-        perf_test = perf_tester(path, subject.feeds)
-        ours: list[float] = []
-        theirs: list[float] = []
-        sides: list[tuple[list[float], Callable[[], Times]]] = [
-            (ours, lambda: measure({"model": subject.work}, turn)["model"]),
-            (theirs, perf_test),
-        ]
-        measure({"model": subject.work}, Budget(warmup_limit_s=0.5, duration_s=0))
-        perf_test()
-        end = time.monotonic() + seconds
-        while time.monotonic() < end or len(ours) < LEAST_TURNS:
-            for medians, run in sides if len(ours) % 2 else reversed(sides):
-                medians.append(float(np.median(run())))
-    return np.array(ours), np.array(theirs)
+        if edgeup_first:
+            subject = opened(path, stack)
+            perf_test = perf_tester(path, subject.feeds)
+        else:
+            perf_test = perf_tester(path, feeds_of(path))
+            subject = opened(path, stack)
+        return in_turns(edgeup_timer(subject), perf_test, seconds)
 
 
-def perf_tester(path: Path, feeds: Feeds) -> Callable[[], Times]:
+def against_itself(path: Path, seconds: float) -> Load:
+    """Two perf tests of one model."""
+    feeds = feeds_of(path)
+    return in_turns(perf_tester(path, feeds), perf_tester(path, feeds), seconds)
+
+
+def opened(path: Path, stack: ExitStack) -> Subject:
+    """As `edgeup profile` loads it."""
+    return open_subject(path, ProfileRequest(path, threads=1), alone=True, stack=stack)
+
+
+def feeds_of(path: Path) -> Feeds:
+    """What edgeup feeds it."""
+    with ExitStack() as stack:
+        return opened(path, stack).feeds
+
+
+def in_turns(one: Turn, other: Turn, seconds: float) -> Load:
+    """Medians of turns; who begins changes with each pair."""
+    gc.collect()
+    gc.freeze()  # edgeup's timer collects before it begins: once in a profile, here at every turn
+    one(), other()  # warm
+    end = time.monotonic() + seconds
+    medians: tuple[list[float], list[float]] = ([], [])
+    while time.monotonic() < end or len(medians[0]) < LEAST_TURNS:
+        sides = ((0, one), (1, other))
+        for side, run in sides if len(medians[0]) % 2 else sides[::-1]:
+            medians[side].append(float(np.median(run())))
+    return np.array(medians[0]), np.array(medians[1])
+
+
+def edgeup_timer(subject: Subject) -> Turn:
+    """A turn of edgeup's timer."""
+    turn = Budget(warmup_s=0, warmup_limit_s=0, duration_s=0, min_rounds=TURN, max_rounds=TURN)
+    return lambda: measure({"model": subject.work}, turn)["model"]
+
+
+def perf_tester(path: Path, feeds: Feeds) -> Turn:
     """A turn of the perf test's loop, in milliseconds."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -106,14 +196,5 @@ def perf_tester(path: Path, feeds: Feeds) -> Callable[[], Times]:
     return run
 
 
-def two_loads(path: Path, seconds: float) -> tuple[Times, Times]:
-    """A model against itself."""
-    with ExitStack() as stack:
-        request = ProfileRequest(path, threads=1)
-        works = {name: open_subject(path, request, alone=False, stack=stack).work for name in "ab"}
-        times = measure(works, Budget(warmup_s=0.05, warmup_limit_s=0.05, duration_s=seconds))
-    return times["a"], times["b"]
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
