@@ -80,7 +80,7 @@ def layers_of(model: ir.Model, precision: str) -> list[Layer]:
         groups[number].append(node)
         if is_onnx(node, *_TAKES_POINTWISE):
             ends[node.outputs[0]] = number
-    return [Layer(tuple(group), node_work(group[0], _moved(group, precision))) for group in groups]
+    return [Layer(tuple(group), node_work(group[0], moved(group, precision))) for group in groups]
 
 
 def _constants(model: ir.Model) -> Iterable[ir.Value]:
@@ -118,8 +118,12 @@ def _joined(node: ir.Node, ends: Mapping[ir.Value, int]) -> int | None:
     return max(fitting, default=None)
 
 
-def _moved(group: list[ir.Node], precision: str) -> int:
-    """Bytes in and out of the group; what only its own nodes pass on stays in registers."""
+def moved(group: list[ir.Node], precision: str) -> int:
+    """Bytes in and out of the group; what only its own nodes pass on stays in registers.
+
+    Raises:
+        EdgeupError: a shape is not known.
+    """
     inside = set(group)
     made = {value for node in group for value in node.outputs}
     total = 0

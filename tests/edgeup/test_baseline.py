@@ -71,13 +71,17 @@ def test_what_is_no_baseline_is_refused(tmp_path, content, reason):
         read_baseline(path)
 
 
-@pytest.mark.parametrize("value", [0, -1, "10", None, True, float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, "10", None, True, float("inf"), float("nan"), 10**400, 1e-320, 1e300, "x" * 9999],
+)
 def test_figures_that_are_none_are_refused(saved, value):
     document = json.loads(saved.read_text())
     document["figures"]["latency"] = value
     saved.write_text(json.dumps(document))
-    with pytest.raises(EdgeupError, match=r"latency is .* no such figure"):
+    with pytest.raises(EdgeupError, match=r"B\.json: latency is .* no such figure") as caught:
         read_baseline(saved)
+    assert len(str(caught.value)) < 200 + len(str(saved))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

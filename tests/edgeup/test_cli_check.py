@@ -376,3 +376,61 @@ def test_what_stays_float32_in_a_precision(edgeup: Callable, write: Callable) ->
     assert "jetpack-4.6 has no bf16; it has fp32" in ran.err
     shown = edgeup("check", path, "--static", "--target", "trt-10.3", "--precision", "fp16").out
     assert "fp16: every node has it" in shown
+
+
+def test_the_report_and_its_page_are_written(
+    edgeup: Callable, write: Callable, tmp_path: Path
+) -> None:
+    path = write(MIXED, up="up", a="a", b="b", depth="depth", p="i")
+    goal = tmp_path / "check.json"
+    ran = edgeup("check", path, "--target", "agx-orin-64gb@6.2", "--static", "-o", goal)
+    assert ran.status == 1, ran.err
+    assert "check.json" in ran.out.partition("wrote")[2]
+    report = json.loads(goal.read_text())
+    jsonschema.validate(report, schema())
+    page = (tmp_path / "check.html").read_text()
+    assert "<h1>net.onnx</h1>" in page
+    assert f"The target: {len(report['nodes'])} nodes refused." in page
+    for entry in (*report["nodes"], *report["fallbacks"]):
+        assert entry["reason"].replace("'", "&#x27;") in page
+    assert len(report["nodes"]) > 2 < len(report["fallbacks"])
+    again = edgeup("report", goal, "-o", tmp_path / "again.html")
+    assert again.status == 0, again.err
+
+
+def test_what_stays_fp32_and_what_nvidia_says_stand_on_the_page(
+    edgeup: Callable, write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "package_for", lambda target: "tensorrt_rtx")
+    error = NvidiaError("sample", "GridSample", "UNSUPPORTED_NODE", "no <such> plugin")
+    verdict = NvidiaVerdict(False, "parse", (error,), "tensorrt_rtx", "1.7.1")
+    monkeypatch.setattr(nvidia_parser, "ask_nvidia", lambda *args, **options: verdict)
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    net (float[1,2,8,8] image, float[1,8,8,2] grid) => (float[1,2,8,8] depth)
+    { depth = GridSample(image, grid) }"""
+    path = write(text, depth="sample")
+    goal = tmp_path / "check.json"
+    edgeup("check", path, "--target", "trt-10.3", "--precision", "bf16", "-o", goal)
+    page = (tmp_path / "check.html").read_text()
+    assert "Precision: bf16; 1 node would stay in fp32." in page
+    assert "NVIDIA&#x27;s parser, tensorrt_rtx 1.7.1: refused when asked to parse." in page
+    assert "GridSample sample no &lt;such&gt; plugin" in page
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "link.json", "check.html"])
+def test_a_report_that_would_overwrite_the_model_is_refused_early(
+    edgeup: Callable,
+    write: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    path = write(CLEAN)
+    before = path.read_bytes()
+    (tmp_path / "link.json").symlink_to(path)
+    monkeypatch.setattr(pipeline, "check_file", lambda *given: pytest.fail("work began"))
+    ran = edgeup("check", path, "-o", tmp_path / name)
+    assert ran.status == 2
+    assert "would be overwritten, and it is read" in ran.err or "name a .json file" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert path.read_bytes() == before

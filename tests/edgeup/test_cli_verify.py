@@ -104,6 +104,22 @@ def test_a_model_equals_itself_on_every_kind_of_input(edgeup: Edgeup, good: Path
     assert report["bisect"] is None
 
 
+def test_two_files_of_one_name_are_told_apart_and_a_notice_stands_once(
+    edgeup: Edgeup, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        make(tmp_path / folder / "model.onnx", metadata={"edgeup.weights": "random"})
+    sides = (tmp_path / "a" / "model.onnx", tmp_path / "b" / "model.onnx")
+    report = edgeup("verify", *sides, "--format", "json").json
+    assert [report[side]["name"] for side in ("reference", "candidate")] == [
+        *("a/model.onnx", "b/model.onnx")
+    ]
+    assert [note for note in report["notices"] if "random weights" in note] == [
+        "model.onnx has random weights: its output means nothing"
+    ]
+
+
 def test_another_model_fails_and_the_numbers_are_right(
     edgeup: Edgeup, good: Path, tmp_path: Path
 ) -> None:
@@ -444,7 +460,7 @@ def test_a_narrower_candidate_gets_its_own_tolerance(
     ir.save(half, tmp_path / "half.onnx")
     report = run_json(edgeup, good, tmp_path / "half.onnx", status=0)
     assert report["candidate"]["precision"] == "fp16"
-    assert any("rounds less than a GPU does" in notice for notice in report["notices"])
+    assert any("rounded to fp16 as a GPU stores it" in notice for notice in report["notices"])
     assert "fp16" in report["parity"][0]["tolerance"]["reason"]
     assert 1e-5 < report["parity"][0]["rmse"] < 1e-2
     run_json(edgeup, good, tmp_path / "half.onnx", "--rtol", "1e-6", status=1)

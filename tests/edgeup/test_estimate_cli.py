@@ -111,7 +111,7 @@ def test_the_widest_layer_fits_eighty_columns(edgeup: Callable, net: Path) -> No
         "binds": "compute",
     }
     console = Console(width=80, file=io.StringIO(), highlight=False, markup=False)
-    for renderable in estimate_summary(report, None):
+    for renderable in estimate_summary(report, ()):
         console.print(renderable)
     (line,) = (line for line in console.file.getvalue().splitlines() if "12345" in line)
     expected = ["…on/Conv_12345", "+1", "depthwise-transposed", "9876.5", "43.21", "9876", "9877"]
@@ -185,6 +185,8 @@ def test_the_picture_is_a_picture_and_says_estimate(
         (("--target", "tx2", "--plot", "roof.pdf"), ".png or .svg"),
         (("--target", "tx2", "--plot", "no/such/folder/roof.png"), "does not exist"),
         (("--target", "tx2", "--shape", "1x9x64x64"), "does not fit"),
+        (("--target", "tx2", "-o", "no/such/folder/e.json"), "does not exist"),
+        (("--target", "tx2", "-o", "e.html"), "the report is JSON: name a .json file"),
     ],
 )
 def test_what_cannot_be_estimated_is_one_line(
@@ -195,6 +197,23 @@ def test_what_cannot_be_estimated_is_one_line(
     assert reason in ran.err
     assert len(ran.err.strip().splitlines()) == 1
     assert ran.out == ""
+
+
+def test_the_report_and_its_page_are_written(edgeup: Callable, net: Path, tmp_path: Path) -> None:
+    goals = ("-o", tmp_path / "e.json", "--plot", tmp_path / "e.png")
+    ran = edgeup("estimate", net, "--target", "tx2", *goals)
+    assert ran.status == 0, ran.err
+    names = ("e.png", "e.json", "e.html")
+    assert all((tmp_path / name).stat().st_size > 100 for name in names)
+    assert all(name in ran.out.partition("wrote")[2] for name in names)
+    report = json.loads((tmp_path / "e.json").read_text())
+    jsonschema.validate(report, SCHEMA)
+    costliest = report["layers"][report["costliest"][0]]
+    page = (tmp_path / "e.html").read_text()
+    assert "An estimate: nothing was run." in page
+    assert f"1. {costliest['name']}" in page
+    again = edgeup("report", tmp_path / "e.json", "-o", tmp_path / "again.html")
+    assert again.status == 0, again.err
 
 
 def test_every_board_mode_and_precision_with_a_peak_has_an_estimate() -> None:

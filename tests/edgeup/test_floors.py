@@ -22,6 +22,7 @@ FLOORS = {
     "edgeup.boards": 0,
     "edgeup.errors": 0,
     "edgeup.files": 0,
+    "edgeup.pareto": 0,
     "edgeup.preprocess": 0,
     "edgeup.preprocess_checks": 0,
     "edgeup.presets": 0,

@@ -105,6 +105,7 @@ def test_a_report_with_everything(edgeup, model, tmp_path):
     assert latency["parts"] is None  # a CPU copies nothing
     assert report["overhead"]["empty_model_ms"] > 0
     assert report["memory"]["peak_bytes"] > 10e6
+    assert report["device_memory"] == {"measured": False, "reason": "the model ran on the CPU"}
     assert report["power"]["measured"] is False
     assert report["versus"]["ratio"]["rounds"] == 12
     queries = parse_times((tmp_path / "t.json").read_text())
@@ -122,7 +123,7 @@ def test_layers_are_those_of_the_users_model_and_stages_of_its_decoder(edgeup, m
     assert sorted(node for row in rows for node in row["nodes"]) == ["down", "head", "relu", "up"]
     stage_of = {node: stages[row["stage"]]["name"] for row in rows for node in row["nodes"]}
     assert stage_of["up"] == stage_of["head"] == "decoder 16x16"
-    assert stage_of["down"] == stage_of["relu"] == "encoder 8x8"
+    assert stage_of["down"] == stage_of["relu"] == "lowest 8x8"
     assert sum(row["share"] for row in rows) == pytest.approx(1)
     staged = sum(stage["mean_ms"] for stage in stages)
     assert staged == pytest.approx(report["layers"]["total_ms"], rel=0.2)
@@ -137,15 +138,17 @@ def test_text_fits_80_columns(edgeup, model, tmp_path):
     assert max(map(len, ran.out.splitlines())) <= 80
     for words in ("median", "an empty model takes", "decoder 16x16", "passed: within all limits"):
         assert words in ran.out
+    assert "the file does not say which nodes are the encoder" in (tmp_path / "r.html").read_text()
 
 
 def test_limits_fail_with_a_line_each(edgeup, model, timed):
     timed([10.0] * 98 + [30.0] * 2)
     ran = edgeup("profile", model, "--fail-on", "latency>12ms,p99>20ms,size>1KB,cv>1%")
     assert ran.status == 1
-    failed = [line for line in ran.out.splitlines() if line.startswith("failed: ")]
+    failed = ran.err.splitlines()
     assert len(failed) == 3
-    assert failed[0] == "failed: p99>20ms: 99th percentile of the latency is 30 ms"
+    assert failed[0] == "edgeup: failed: p99>20ms: 99th percentile of the latency is 30 ms"
+    assert "FAILED: beyond 3 limits" in ran.out
     passing = edgeup("profile", model, "--fail-on", "latency>12ms,p95>20ms,size>1MB")
     assert passing.status == 0
 
@@ -171,7 +174,8 @@ def test_a_baseline_is_saved_and_held_against(edgeup, model, timed, tmp_path):
     timed([10.6] * 20)
     ran = edgeup(*again, "--threads", 1)
     assert ran.status == 1
-    assert "failed: latency is 10.6 ms, +6.0% against the baseline's 10 ms" in ran.out
+    said = "latency is 10.6 ms, +6.0% against the baseline's 10 ms; 5.0% is allowed"
+    assert ran.err == f"edgeup: failed: {said}\n"  # 83 characters, on one line
     ran = edgeup(*again, "--threads", 2)
     assert ran.status == 2
     assert "was measured with threads 1, and this run has 2: no comparison" in ran.err
@@ -194,6 +198,18 @@ def test_two_models_against_each_other(edgeup, model, timed, tmp_path, factor, s
     ran = edgeup("profile", model, "--vs", other, "--fail-on", "slower")
     assert ran.status == status
     assert words in " ".join(ran.out.split())
+
+
+def test_two_models_of_one_name_are_told_apart_by_their_folders(edgeup, model, timed, tmp_path):
+    (tmp_path / "old").mkdir()
+    other = decoder(tmp_path / "old" / model.name)
+    timed([30.0] * 100, [10.0] * 100)
+    ran = edgeup("profile", model, "--vs", other, "--fail-on", "slower", "--format", "json")
+    here = model.parent.name
+    assert ran.json["versus"]["words"] == (
+        f"{here}/m.onnx takes 3.000 times as long as old/m.onnx: slower"
+    )
+    assert f"{here}/m.onnx takes" in ran.err
 
 
 def test_loads_that_differ_are_noise_however_sure_each_is(edgeup, model, timed):
@@ -261,9 +277,13 @@ def test_trtexecs_spellings(edgeup, model, tmp_path):
         (["--vs", "gone.onnx"], "gone.onnx does not exist"),
         (["--onnx", "m.onnx"], "--onnx names the layers of an engine"),
         (["-o", "m.onnx"], "m.onnx would be overwritten, and it is read"),
-        (["-o", "r.json", "--export-times", "r.json"], "r.json would be overwritten"),
+        (["-o", "r.json", "--export-times", "r.json"], "r.json would be written twice"),
         (["--load-profile", "p.json"], "go with --load-times"),
         (["--load-times", "t.json", "--layers"], "--layers: with --load-times nothing is run"),
+        (["--load-times", "t.json", "--streams", "2"], "--streams: with --load-times nothing"),
+        (["--load-times", "t.json", "--use-cuda-graph"], "--use-cuda-graph: with --load-times"),
+        (["--load-times", "t.json", "--onnx", "m.onnx"], "--onnx: with --load-times nothing"),
+        (["--load-times", "t.json", "--warmUp=0"], "--warmup: with --load-times nothing is run"),
         (["--load-times", "t.json"], "t.json does not exist"),
         (["--require-locked-clocks"], "--require-locked-clocks: .*clocks"),
     ],
@@ -289,11 +309,15 @@ def test_files_that_are_no_models(edgeup, tmp_path, name):
     assert edgeup("profile", tmp_path).status == 2
 
 
-def test_what_trtexec_measured_is_reported(edgeup, model):
+def test_what_trtexec_measured_is_reported(edgeup, model, tmp_path):
     ran = edgeup(
         *("profile", model, "--load-times", SAMPLES / "times_8.4.json"),
+        *("--load-profile", SAMPLES / "profile_8.4.json", "-o", tmp_path / "r.json"),
         *("--fail-on", "latency>0.5ms,compute>1ms", "--format", "json"),
     )
+    page = (tmp_path / "r.html").read_text()
+    assert "copy to the device" in page
+    assert "Not measured: nothing was run here." in page
     assert ran.status == 1
     report = valid(ran.json)
     assert report["latency"]["median_ms"] == pytest.approx(0.8448)
@@ -301,6 +325,20 @@ def test_what_trtexec_measured_is_reported(edgeup, model):
     assert report["gates"]["failures"] == ["latency>0.5ms: median latency is 844.8 us"]
     assert "nothing was run here" in report["notices"][0]
     assert report["warmup"] is None
+
+
+@pytest.mark.parametrize("option", ["--load-times", "--load-profile", "--load-layer-info"])
+def test_refusals_of_trtexecs_files_name_the_file(edgeup, model, tmp_path, option):
+    files = {
+        "--load-times": SAMPLES / "times_8.4.json",
+        "--load-profile": SAMPLES / "profile_8.4.json",
+        option: tmp_path / "cut.json",
+    }
+    (tmp_path / "cut.json").write_text('[{"count": 1}')
+    ran = edgeup("profile", model, *(word for item in files.items() for word in item))
+    assert ran.status == 2
+    (line,) = ran.err.splitlines()
+    assert f"{tmp_path / 'cut.json'}: " in line
 
 
 def test_layers_that_trtexec_measured_are_traced_to_nodes(edgeup, model, tmp_path):
@@ -319,7 +357,7 @@ def test_layers_that_trtexec_measured_are_traced_to_nodes(edgeup, model, tmp_pat
     layers = valid(ran.json)["layers"]
     assert [row["nodes"] for row in layers["rows"]] == [["down", "relu"], ["up"], ["head"]]
     assert [(s["name"], round(s["share"], 6)) for s in layers["stages"] if s["layers"]] == [
-        ("encoder 8x8", 0.6),
+        ("lowest 8x8", 0.6),
         ("decoder 16x16", 0.4),
     ]
     text = edgeup(

@@ -77,7 +77,7 @@ def test_the_ci_job_of_the_readme_runs(tmp_path: Path) -> None:
         # Times of this machine may break a limit; then a line says so, and nothing else is wrong.
         timed = line.startswith("profile")
         assert done.returncode in ((0, 1) if timed else (0,)), (line, done.stderr)
-        assert (done.returncode == 1) == ("failed:" in done.stdout), (line, done.stdout)
+        assert (done.returncode == 1) == ("failed:" in done.stderr), (line, done.stderr)
 
 
 def test_the_test_command_is_the_one_that_ci_runs() -> None:

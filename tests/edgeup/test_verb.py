@@ -1,5 +1,6 @@
 """What every verb shares: one answer on stdout, one line on stderr, whatever happens."""
 
+import io
 import json
 import os
 import subprocess
@@ -33,6 +34,23 @@ def raising(error: BaseException) -> Callable[[Answer], bool]:
         raise error
 
     return body
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "lines"), [(io.StringIO(), 1), (Terminal(), 2)])
+def test_a_complaint_is_one_line_and_broken_between_words_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, lines: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stderr", stream)
+    complain("failed: latency is 9.4 ms, +900.0% against the baseline's 0.94 ms; 5.0% is allowed")
+    said = stream.getvalue().splitlines()
+    assert len(said) == lines
+    assert " ".join(said).endswith("ms; 5.0% is allowed")
 
 
 @pytest.mark.parametrize(("passed", "status"), [(True, PASSED), (False, CHECK_FAILED)])
@@ -98,6 +116,24 @@ def test_names_cannot_command_the_terminal(capfd: pytest.CaptureFixture[str]) ->
         assert all(c.isprintable() or c == "\n" for c in text), text
     assert "two\nlines of " in captured.out
     assert len(captured.err.splitlines()) == 1
+
+
+def test_a_long_line_goes_on_further_in_and_a_path_stays_whole(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    path = f"/{'folder/' * 12}model.onnx"
+    line = f"  wrote the model and all that belongs to it, once more, to {path} and nowhere else"
+
+    def body(answer: Answer) -> bool:
+        answer.show(Text(f"{line}\nshort"))
+        return True
+
+    assert run_verb(Format.TEXT, body) == PASSED
+    first, *more, last = capfd.readouterr().out.splitlines()
+    assert first.startswith("  wrote")
+    assert [word.strip() for word in more] == [path, "and nowhere else"]
+    assert all(word.startswith("    ") and word[4] != " " for word in more)
+    assert last == "short"
 
 
 def test_printable_leaves_all_that_a_reader_reads() -> None:

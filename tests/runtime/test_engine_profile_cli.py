@@ -14,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeup.runtime.engine.device import Device
 from edgeup.runtime.engine.sidecar import Sidecar, sha256, sidecar_path
 from edgeup.runtime.engine.trtexec_exports import parse_profile, parse_times
+from edgeup.runtime.latency import LOADS
+from edgeup.runtime.timer import Measurement, WarmUp
 
 SCHEMA = json.loads((files("edgeup") / "data" / "profile.schema.json").read_text())
 SHORT = ("--iterations", 5, "--warmup", "1it", "--trust")
@@ -88,6 +90,29 @@ def test_parts_in_trtexecs_definitions(edgeup, engine, tmp_path):
     assert (first.h2d, first.compute, first.latency) == pytest.approx((0.1, 1.0, 1.2))
 
 
+@pytest.mark.parametrize(("release", "told"), [("8.2.1", False), ("10.3.0", False), ("11.1", True)])
+def test_memory_of_the_gpu(edgeup, engine, release, told):
+    path, sim = engine(release, integrated=True)
+    ran = edgeup("profile", path, *SHORT, "--streams", 2, "--format", "json")
+    used = report_of(ran)["device_memory"]
+    weights = (4 * 2 * 3 * 3 + 4) * 4
+    buffers = (2 * 8 * 8 + 4 * 16 * 16) * 4
+    assert used == {
+        "measured": True,
+        "activations_bytes": 2 << 20,
+        "weights_bytes": 2 * weights if told else None,
+        "buffers_bytes": 2 * buffers,
+        "free_before_bytes": sim.gpu.total,
+        "free_bytes": sim.gpu.total - used["taken_bytes"],
+        "taken_bytes": 2 * ((1 << 20) + weights + 2 * buffers),  # on the host, too: it is shared
+        "total_bytes": sim.gpu.total,
+        "shared_with_cpu": True,
+    }
+    text = " ".join(edgeup("profile", path, *SHORT).out.split())
+    known = "weights 0.0 MB" if told else "weights not told"
+    assert f"MB taken, shared with the CPU: activations 1.0 MB, {known}, inputs and" in text
+
+
 def test_without_transfers_with_a_graph_and_with_streams(edgeup, engine):
     path, sim = engine(cuda=("cuda-bindings 13.5.0",))
     ran = edgeup(
@@ -138,6 +163,41 @@ def test_an_engine_against_its_model(edgeup, engine, model):
     assert report["versus"]["setting"]["backend"].startswith("onnxruntime")
 
 
+@pytest.mark.parametrize("other", ["engine", "onnx"])
+def test_several_streams_against_another_model(edgeup, engine, model, monkeypatch, other):
+    """Times are made up: 4 ms a run; with two inferences in it, and with one."""
+    path, _ = engine()
+    made = []
+
+    def measured(works, budget, *, begin, **_):
+        begin()
+        for work in works.values():
+            work(), work()
+        made.append(list(works))
+        ms = {"model": np.array([4.0, 4.4]), "other": np.array([4.0, 4.4])}
+        starts = {name: np.cumsum(times) - times for name, times in ms.items()}
+        return Measurement(ms, starts, WarmUp(1, 0.1, settled=True))
+
+    monkeypatch.setattr("edgeup.pipeline.profile.measure.measure_runs", measured)
+    against = path if other == "engine" else model
+    ran = edgeup(
+        *("profile", path, "--trust", "--vs", against, "--streams", 2, "--batch", 1),
+        *("--fail-on", "slower,ratio>1.1", "--format", "json"),
+    )
+    report = report_of(ran)
+    versus = report["versus"]
+    assert made == [["model", "other"]] * LOADS
+    assert (report["setting"]["streams"], report["latency"]["iterations"]) == (2, 4 * LOADS)
+    assert (versus["ratio"]["of"], versus["ratio"]["rounds"]) == ("time per inference", 2 * LOADS)
+    # Two inferences in the time of one of ONNX Runtime's, which has no streams.
+    wanted = {"engine": (1.0, "equal"), "onnx": (0.5, "faster")}[other]
+    assert (pytest.approx(versus["ratio"]["median"]), versus["verdict"]) == wanted
+    if other == "onnx":
+        assert versus["words"] == (
+            "m.engine takes 0.500 times as long per inference as m.onnx: faster"
+        )
+
+
 def test_text_fits_80_columns(edgeup, engine, model):
     path, _ = engine()
     ran = edgeup("profile", path, *SHORT, "--layers", "--onnx", model)
@@ -151,7 +211,6 @@ def test_text_fits_80_columns(edgeup, engine, model):
     ("options", "reason"),
     [
         (["--threads", "2"], "--threads is for ONNX Runtime, and m.engine runs on the GPU"),
-        (["--streams", "2", "--vs", "m.onnx"], "--streams"),
         (["--batch", "9", "--trust"], "was built for 1x2x8x8 to 4x2x8x8"),
         (["--onnx", "m.onnx"], "it goes with --layers"),
         (["--layers", "--onnx", "gone.onnx", "--trust"], "--onnx gone.onnx does not exist"),

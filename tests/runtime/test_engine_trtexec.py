@@ -426,6 +426,51 @@ def test_outputs_with_numbers_that_json_does_not_have():
     assert outputs["score"] == 2
 
 
+def one_query(**times):
+    keys = ("startEnqMs", "h2dMs", "computeMs", "d2hMs", "endEnqMs", "latencyMs")
+    return json.dumps([{**{key: float(n) for n, key in enumerate(keys)}, **times}])
+
+
+@pytest.mark.parametrize("key", ["h2dMs", "computeMs", "d2hMs", "startEnqMs", "latencyMs"])
+@pytest.mark.parametrize("value", [-1, 10**400, 1e308, math.inf, math.nan, True, "1", None])
+def test_times_that_none_can_be_are_refused(key, value):
+    assert parse_times(one_query())[0].enqueue == 4
+    with pytest.raises(EdgeupError, match=f"--exportTimes has .*{key}"):
+        parse_times(one_query(**{key: value}))
+
+
+def test_a_query_that_ends_before_it_starts_is_refused():
+    with pytest.raises(EdgeupError, match=r"has endEnqMs 4\.0 < 5\.0"):
+        parse_times(one_query(startEnqMs=5))
+
+
+@pytest.mark.parametrize(
+    ("first", "layer", "said"),
+    [
+        ({"count": -1}, {}, "count of trtexec's --exportProfile is -1, wanted a number of runs"),
+        ({"count": 10**400}, {}, "count of 401 digits"),
+        ({"count": 1.5}, {}, r"count .* is 1\.5"),
+        ({"count": math.nan}, {}, "count .* is nan"),
+        ({"count": 1}, {"averageMs": -4}, "has averageMs -4, wanted milliseconds"),
+        ({"count": 1}, {"medianMs": 10**400}, "has medianMs of 401 digits"),
+        ({"count": 1}, {"averageMs": math.inf}, "has averageMs inf"),
+        ({"count": 1}, None, "has a count and no layer"),
+    ],
+)
+def test_profiles_that_none_can_be_are_refused(first, layer, said):
+    whole = {"name": "a", "averageMs": 1, "medianMs": 1, "percentage": 100}
+    assert parse_profile(json.dumps([{"count": 2}, whole])).iterations == 2
+    layers = [] if layer is None else [{**whole, **layer}]
+    with pytest.raises(EdgeupError, match=said):
+        parse_profile(json.dumps([first, *layers]))
+
+
+def test_an_output_with_a_number_beyond_every_float_is_refused():
+    text = OUTPUT.replace("[ 2 ]", f"[ {10**400} ]")
+    with pytest.raises(EdgeupError, match="output score of --exportOutput has no list of numbers"):
+        parse_outputs(text)
+
+
 @pytest.mark.parametrize("parse", [parse_times, parse_profile, parse_outputs])
 @pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[ { "name" : "a" } ]'])
 def test_what_is_no_export_is_refused(parse, text):
