@@ -29,6 +29,8 @@ def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Rendera
     )
     yield from _where(entries)
     yield _power(entries)
+    for one in report["refused"]:
+        yield Text(f"REFUSED by {one['backend']}: {one['name']}: {one['reason']}", style="bold red")
     yield from _verdicts(entries)
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")

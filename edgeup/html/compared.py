@@ -30,7 +30,11 @@ def compare_page(report: Report) -> bytes:
         f"each ran once; ratios are to {report['reference']}. It says nothing of another device."
         f"{_about_costs(report['models'])}"
     )
-    failed = [_failure(entry) for entry in report["models"] if not passed(entry)]
+    refused = [
+        f"{one['name']} was refused by {one['backend']}: {one['reason']}."
+        for one in report["refused"]
+    ]
+    failed = [*refused, *(_failure(entry) for entry in report["models"] if not passed(entry))]
     said = failed or [f"All {len(runs)} compute what PyTorch computes in fp32, within tolerance."]
     head = tag("strong", "FAILED" if failed else "Passed", class_="bad" if failed else "good")
     box = tag(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
 from edgeup.pareto import efficient
-from edgeup.pipeline.compare_backends import Candidate, candidates
+from edgeup.pipeline.compare_backends import Candidate, Refusal, candidates
 from edgeup.pipeline.compare_request import CompareRequest, Entrant
 from edgeup.pipeline.compare_timing import Measured, measure
 from edgeup.pipeline.verified import Stage
@@ -40,21 +40,27 @@ def compare_subjects(
         stage: is told what begins.
 
     Raises:
-        EdgeupError: a network cannot be built or exported, a backend does not take it, or all of
-            them do not fit in memory.
+        EdgeupError: a network cannot be built or exported, no backend takes any, or all of them
+            do not fit in memory.
     """
     began = time.perf_counter()
     proven: dict[str, Candidate] = {}
+    refused: list[Refusal] = []
     rows = sum(len(entrant.rows) for entrant in entrants)
     for done, entrant in enumerate(entrants):
         left = _minutes_left(time.perf_counter() - began, done, len(entrants), rows, request)
         tell = _within(stage, f"{entrant.name}, {done + 1} of {len(entrants)}{left}")
-        proven |= candidates(entrant, request, tell)
+        taken, left_out = candidates(entrant, request, tell)
+        proven |= taken
+        refused += left_out
         _check_memory(proven, rows, request)
+    if not proven:
+        first = refused[0]
+        raise EdgeupError(f"nothing is left to compare: {first.name}: {first.reason}")
     exported = time.perf_counter()
     measured = measure(proven, request, stage)
     stages_s = {"export": exported - began, "latency": time.perf_counter() - exported}
-    return _report(proven, measured, request, stages_s)
+    return _report(proven, refused, measured, request, stages_s)
 
 
 def _within(stage: Stage, where: str) -> Stage:
@@ -90,6 +96,7 @@ def _minutes_left(
 
 def _report(
     proven: Mapping[str, Candidate],
+    refused: Sequence[Refusal],
     measured: Measured,
     request: CompareRequest,
     stages_s: Mapping[str, float],
@@ -115,11 +122,12 @@ def _report(
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": request.command,
-        "passed": all(entry["passed"] for entry in entries),
+        "passed": not refused and all(entry["passed"] for entry in entries),
         "network": request.network,
         "inputs": entries[0]["model"]["inputs"],
         "reference": first,
         "models": entries,
+        "refused": [asdict(one) for one in refused],
         "target": request.target.to_json(),
         "environment": environment(),
         "notices": list(notices),

@@ -56,6 +56,15 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A model that a backend does not take, and why."""
+
+    name: str
+    backend: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class _Made:
     """A network in one precision, exported if a backend wants its ONNX file.
 
@@ -85,12 +94,20 @@ def left_out(backend: str, precision: str, target: Target) -> str | None:
     return None
 
 
-def candidates(entrant: Entrant, request: CompareRequest, stage: Stage) -> dict[str, Candidate]:
-    """Build a network, export it, and prove it on each backend; by the rows' names.
+def candidates(
+    entrant: Entrant, request: CompareRequest, stage: Stage
+) -> tuple[dict[str, Candidate], tuple[Refusal, ...]]:
+    """Build a network, export it, and prove it on each backend.
+
+    Returns:
+        By the rows' names what is to be timed, and which rows a backend refused: that one
+        decoder of many has no engine says something of it, and is no reason to lose the rest.
 
     Raises:
-        EdgeupError: it cannot be built or exported, or a backend does not take it.
+        EdgeupError: it cannot be built or exported.
     """
+    from edgeup.pipeline.compare_engine import NoEngineError
+
     stage("building the network")
     subject = entrant.make()
     proven = None
@@ -104,7 +121,14 @@ def candidates(entrant: Entrant, request: CompareRequest, stage: Stage) -> dict[
         proven = export_subject(subject, export, stage)
     sections = {} if proven is None else report_sections(proven, "")
     made = _Made(entrant.name, subject, entrant.precision, request, proven, sections)
-    return {name: _PROVE[backend](made, stage) for backend, name in entrant.rows.items()}
+    found: dict[str, Candidate] = {}
+    refused: list[Refusal] = []
+    for backend, name in entrant.rows.items():
+        try:
+            found[name] = _PROVE[backend](made, stage)
+        except NoEngineError as error:
+            refused.append(Refusal(name, backend, str(error)))
+    return found, tuple(refused)
 
 
 def _in_onnxruntime(made: _Made, stage: Stage) -> Candidate:

@@ -33,6 +33,10 @@ class Engine:
     notices: tuple[str, ...]
 
 
+class NoEngineError(EdgeupError):
+    """TensorRT does not take one of the models; the others can still be compared."""
+
+
 def check_engines(target: Target) -> None:
     """Refuse before any work where no engine for the target can be built and run.
 
@@ -71,7 +75,8 @@ def build(name: str, proven: ProvenModel, request: CompareRequest, stage: Stage)
     same measurement of the same file.
 
     Raises:
-        EdgeupError: TensorRT does not take the model.
+        NoEngineError: TensorRT does not take the model.
+        EdgeupError: see `build_file`.
     """
     from edgeup.pipeline.build.engine import build_file
     from edgeup.pipeline.build.wish import BuildWish
@@ -92,7 +97,7 @@ def build(name: str, proven: ProvenModel, request: CompareRequest, stage: Stage)
         result = build_file(model, goal, wish, stage)
     report = result.report
     if goal not in result.files:
-        raise EdgeupError(f"{name}: no engine was built: {_reason(report['errors'])}")
+        raise NoEngineError(f"no engine was built: {_reason(report['errors'])}")
     content = result.files[goal]
     assert isinstance(content, bytes)  # noqa: S101 - an engine is
     return Engine(
@@ -117,10 +122,7 @@ def _reason(errors: list[dict[str, str]]) -> str:
     first = errors[0]
     node = " ".join(filter(None, (first["op"], first["node"])))
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return (
-        f"{f'{node}: ' if node else ''}{first['reason']}{more}; leave it out of the comparison, "
-        f"or tensorrt out of --backend"
-    )
+    return f"{f'{node}: ' if node else ''}{first['reason']}{more}"
 
 
 def _downgraded(name: str, found: dict[str, str]) -> str:

@@ -104,7 +104,7 @@ def test_a_module_lives_on_only_where_it_is_run(backend: str) -> None:
 
     entrant = Entrant("one", make, "fp32", {backend: "one"})
     request = CompareRequest("none", "edgeup compare", find_target("cpu"), threads=1)
-    found = candidates(entrant, request, lambda words: None)
+    found, _ = candidates(entrant, request, lambda words: None)
     gc.collect()
     assert (modules[0]() is None) == (backend == "onnxruntime")
     with found["one"].load() as run:

@@ -98,14 +98,34 @@ def test_a_downgraded_engine_fails_and_is_named(board, edgeup, monkeypatch):
     assert "though its outputs are equal" in (out / "compare.html").read_text()
 
 
-def test_a_model_that_tensorrt_refuses_is_one_line(board, edgeup, simulators, monkeypatch):
+def test_what_tensorrt_refuses_is_a_line_and_the_rest_is_compared(
+    board, edgeup, simulators, monkeypatch
+):
+    out = board("10.3.0")
+    monkeypatch.setattr(simulators.builder, "REFUSED", {"Relu"})
+    ran = edgeup(*UNET, "--backend", "tensorrt,onnxruntime", "-o", out)
+    assert ran.status == 1
+    report = json.loads((out / "compare.json").read_text())
+    jsonschema.validate(report, SCHEMA)
+    [refused] = report["refused"]
+    assert (refused["name"], refused["backend"]) == ("nearest tensorrt", "tensorrt")
+    assert refused["reason"].startswith("no engine was built: Relu")
+    [here] = report["models"]
+    assert here["passed"] is True
+    assert report["reference"] == here["name"] == "nearest onnxruntime"
+    assert report["passed"] is False
+    assert "REFUSED by tensorrt: nearest tensorrt: no engine was built: Relu" in ran.out
+    page = (out / "compare.html").read_text()
+    assert "nearest tensorrt was refused by tensorrt: no engine was built: Relu" in page
+
+
+def test_nothing_but_refusals_is_one_line(board, edgeup, simulators, monkeypatch):
     out = board("10.3.0")
     monkeypatch.setattr(simulators.builder, "REFUSED", {"Relu"})
     ran = edgeup(*UNET, "--backend", "tensorrt", "-o", out)
     assert ran.status == 2
     [line] = ran.err.splitlines()
-    assert "nearest: no engine was built: Relu" in line
-    assert "tensorrt out of --backend" in line
+    assert "nothing is left to compare: nearest: no engine was built: Relu" in line
     assert not out.exists()
 
 
