@@ -15,6 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("edgeup: interrupted: nothing was written\n")
         return 2
+    finally:
+        # CPython notes an interrupt that left an exec of text, as dataclasses use it, and ends a
+        # `python -m` with SIGINT instead of the status, even where it was caught since
+        # (pythonrun.c, run_eval_code_obj). The next exec of text forgets the note.
+        exec("")  # noqa: S102 - empty
 
 
 if __name__ == "__main__":
