@@ -18,6 +18,7 @@ from edgeup.runtime.engine.trtexec import USUAL_PATH, Files, build_arguments
 from edgeup.runtime.engine.trtexec_log import build_errors, parse_log
 
 _GRACE_S = 10.0
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,23 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
     except OSError as error:
         raise EdgeupError(f"{command[0]} does not start: {error.strerror or error}") from error
     try:
-        output, _ = process.communicate()
+        output = _output_of(process)
     except BaseException:
         _end(process)
         raise
     return process.returncode, output.decode("utf-8", errors="replace")
+
+
+def _output_of(process: subprocess.Popen[bytes]) -> bytes:
+    """All that it writes until it ends.
+
+    Waited for in turns: a Ctrl-C that arrives right before a read begins is noted by Python and
+    does not end the read, which may last for the minutes of a build.
+    """
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            output: bytes = process.communicate(timeout=_LOOK_S)[0]
+            return output
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
