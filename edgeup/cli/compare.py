@@ -83,8 +83,8 @@ def compare(
         from edgeup.cli.progress import progress
         from edgeup.files import check_folder, write_all
         from edgeup.html.files import html_of
-        from edgeup.pipeline.compare import compare_subjects
-        from edgeup.pipeline.compare_plot import draw, require_matplotlib
+        from edgeup.pipeline.compare.plot import draw, require_matplotlib
+        from edgeup.pipeline.compare.subjects import compare_subjects
         from edgeup.report import to_bytes
 
         entrants, request = plan(

@@ -19,7 +19,7 @@ from edgeup.cli.compare_variants import (
 )
 from edgeup.cli.named import NamedModel, named_subject
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.compare_request import BACKENDS, CompareRequest, Entrant
+from edgeup.pipeline.compare.request import BACKENDS, CompareRequest, Entrant
 from edgeup.targets import Target, find_target
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def plan(asked: Asked) -> tuple[list[Entrant], CompareRequest]:
             be, or a backend that this machine cannot run; nothing remains to be compared.
     """
     from edgeup.models.networks import find_network
-    from edgeup.pipeline.compare_engine import check_engines
+    from edgeup.pipeline.compare.engine import check_engines
     from edgeup.pipeline.precision.lower import check_precision
     from edgeup.report import command_line
 
@@ -98,7 +98,7 @@ def _left_out(
     backends: Sequence[str], precisions: Sequence[str], target: Target
 ) -> Mapping[str, Mapping[str, str]]:
     """By precision, the backends that do not run it, and why."""
-    from edgeup.pipeline.compare_backends import left_out
+    from edgeup.pipeline.compare.backends import left_out
 
     return {
         precision: {

@@ -6,8 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
+
+from edgeup.cli.compare_table import compare_table
+from edgeup.html.words import ratios
+from edgeup.pareto import rule
+from edgeup.pipeline.compare.marks import energy_counts
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,11 +22,9 @@ Entry = Mapping[str, Any]
 def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[RenderableType]:
     """A row per model, then where it was measured and whether all computed the same."""
     entries = report["models"]
-    yield _table(entries)
-    yield Text(
-        f"*: Pareto-efficient: of {_costs(entries)}, no other is better in one and no worse in "
-        f"the rest"
-    )
+    yield from compare_table(entries)
+    yield Text(f"*: {rule(energy=energy_counts(entries))}")
+    yield Text(ratios([entry["ratio"]["to"] for entry in entries]))
     yield Text(
         "GMACs: of the network as it is written, and of the graph made for the target; error: the "
         "largest of any output, as a share of the output's peak"
@@ -35,51 +37,6 @@ def compare_summary(report: Mapping[str, Any], folder: Path) -> Iterable[Rendera
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
     yield Text(f"\nwrote compare.json, compare.html and compare.png in {folder}")
-
-
-def _table(entries: Sequence[Entry]) -> Table:
-    measured = any(entry["power"]["measured"] for entry in entries)
-    headings = [
-        *("model", "GMACs", "ONNX\nGMACs", "ONNX\nMB", "error", "median\nms", "p90\nms"),
-        *(["energy\nmJ"] if measured else []),
-        "ratio to the first\n(95 % interval)",
-        "",
-    ]
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-    for heading in headings:
-        first = heading == "model"
-        # A name may have a precision and a shape behind it, which then go to a line of their own.
-        table.add_column(heading, justify="left" if first else "right", no_wrap=not first)
-    for entry in entries:
-        table.add_row(*_cells(entry, measured=measured))
-    return table
-
-
-def _cells(entry: Entry, *, measured: bool) -> Iterable[str]:
-    onnx, latency, ratio = entry.get("onnx", {}), entry["latency"], entry["ratio"]
-    yield entry["name"]
-    yield f"{entry['model']['macs'] / 1e9:.3f}"
-    yield "-" if onnx.get("macs") is None else f"{onnx['macs'] / 1e9:.3f}"
-    yield f"{onnx['bytes'] / 1e6:.1f}" if onnx else "-"
-    yield _error(entry)
-    yield f"{latency['median_ms']:.2f}"
-    yield f"{latency['p90_ms']:.2f}"
-    if measured:
-        energy = entry["power"].get("energy_per_inference_mj")
-        yield "-" if energy is None else f"{energy:.3g}"
-    yield f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})"
-    yield "*" if entry["pareto"] else ""
-
-
-def _error(entry: Entry) -> str:
-    if entry["backend"] == "torch":
-        return "reference"
-    return "-" if entry["error_of_peak"] is None else f"{entry['error_of_peak']:.1e}"
-
-
-def _costs(entries: Sequence[Entry]) -> str:
-    measured = all(entry["power"]["measured"] for entry in entries)
-    return "latency, error and energy" if measured else "latency and error"
 
 
 def _where(entries: Sequence[Entry]) -> Iterable[Text]:

@@ -139,7 +139,7 @@ def test_without_matplotlib_nothing_is_begun(
 ) -> None:
     import importlib.util
 
-    from edgeup.pipeline import compare
+    from edgeup.pipeline.compare import subjects
 
     found = importlib.util.find_spec
     monkeypatch.setattr(
@@ -147,7 +147,7 @@ def test_without_matplotlib_nothing_is_begun(
         "find_spec",
         lambda name, *rest: None if name == "matplotlib" else found(name, *rest),
     )
-    monkeypatch.setattr(compare, "compare_subjects", None)
+    monkeypatch.setattr(subjects, "compare_subjects", None)
     ran = edgeup("compare", "--decoder", "upconv", "-o", tmp_path)
     assert ran.status == 2
     assert "needs the package matplotlib" in ran.err
@@ -159,8 +159,8 @@ def test_too_little_memory_is_refused_before_the_timing(monkeypatch: pytest.Monk
     import torch
 
     from edgeup.errors import EdgeupError
-    from edgeup.pipeline import compare
-    from edgeup.pipeline.compare_request import CompareRequest, Entrant
+    from edgeup.pipeline.compare import subjects
+    from edgeup.pipeline.compare.request import CompareRequest, Entrant
     from edgeup.pipeline.subject import Subject
     from edgeup.runtime.machine import Machine
     from edgeup.spec import TensorSpec
@@ -171,15 +171,15 @@ def test_too_little_memory_is_refused_before_the_timing(monkeypatch: pytest.Monk
         return Subject("conv", "one convolution", torch.nn.Conv2d(3, 4, 3), (spec,), ("y",), {})
 
     monkeypatch.setattr(Machine, "read", lambda *_: "MemTotal: 9 kB\nMemAvailable:  1 kB\n")
-    monkeypatch.setattr(compare, "measure", None)
+    monkeypatch.setattr(subjects, "measure", None)
     request = CompareRequest("none", "edgeup compare", find_target("cpu"))
     entrants = [Entrant(name, make, "fp32", {"onnxruntime": name}) for name in "ab"]
     with pytest.raises(EdgeupError, match=r"first 1 of 2 models alone need .* compare fewer"):
-        compare.compare_subjects(entrants, request, lambda _: None)
+        subjects.compare_subjects(entrants, request, lambda _: None)
 
 
 def test_labels_cover_neither_each_other_nor_points() -> None:
-    from edgeup.pipeline.label_placement import Box, place_labels
+    from edgeup.label_placement import Box, place_labels
 
     random = np.random.default_rng(0)
     crowd = [(float(x), float(y)) for x, y in 300 + 120 * random.random((20, 2))]
@@ -197,7 +197,7 @@ def test_labels_cover_neither_each_other_nor_points() -> None:
 
 
 def test_a_lone_label_stands_beside_its_point_and_inside() -> None:
-    from edgeup.pipeline.label_placement import Box, place_labels
+    from edgeup.label_placement import Box, place_labels
 
     [box] = place_labels([(99.0, 50.0)], [(40, 10)], radius=3, inside=Box(0, 0, 100, 100))
     assert box.right <= 100
@@ -244,9 +244,65 @@ def test_precisions_and_shapes_are_models_of_their_own(edgeup: Callable, tmp_pat
     page = (tmp_path / "compare.html").read_text()
     for entry in report["models"]:
         assert page.count(entry["name"]) >= 2
+        assert entry["name"] in ran.out
     assert "Pareto" in page
     assert max(map(len, ran.out.splitlines())) <= 80
-    assert all(f"1x1x{size}x{size}" in ran.out for size in (32, 48))
+    firsts = ["nearest fp32 1x1x32x32", "nearest fp32 1x1x48x48"]
+    assert [entry["ratio"]["to"] for entry in report["models"]] == firsts * 2
+    assert [entry["ratio"]["median"] for entry in report["models"][:2]] == [1, 1]
+    assert all(any(e["pareto"] for e in report["models"] if e["ratio"]["to"] == f) for f in firsts)
+    said = f"over that of the first with its input shape ({'; '.join(firsts)}) in the same round"
+    for text in (ran.out, page):
+        assert said in " ".join(text.split())
+    assert "On the line of 1×1×32×32 float32: 1. " in page
+    assert "On the line of 1×1×48×48 float32: " in page
+
+
+def _measured(name: str) -> dict[str, Any]:
+    """A row whose every figure is as wide as they come."""
+    return {
+        "name": name,
+        "backend": "onnxruntime",
+        "model": {"macs": 123.456e9},
+        "onnx": {"macs": 123.456e9, "bytes": 123.4e6},
+        "error_of_peak": 1.2e-3,
+        "latency": {"median_ms": 1234.56, "p90_ms": 1234.56},
+        "ratio": {"to": "first", "median": 10.25, "low": 10.11, "high": 10.99},
+        "power": {"measured": True, "energy_per_inference_mj": 1.23e4},
+        "pareto": True,
+    }
+
+
+@pytest.mark.parametrize("energy", [True, False])
+def test_no_name_and_no_column_of_the_table_is_cut(energy: bool) -> None:
+    from edgeup.cli.compare_table import compare_table
+
+    names = [
+        f"fast-upproj {precision} 1x3x{size}x2048 onnxruntime"
+        for precision in ("fp32", "fp16")
+        for size in (1024, 1025)
+    ]
+    entries = [_measured(name) for name in names]
+    for entry in entries:
+        entry["power"]["measured"] = energy
+    lines = [line.plain for line in compare_table(entries)]
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line in names] == names
+    figures = ["123.456", "123.456", "123.4", "1.2e-03", "1234.56", "1234.56"]
+    figures += ["1.23e+04"] if energy else []
+    figures += ["10.25", "(10.11", "to", "10.99)", "*"]
+    assert [line.split() for line in lines[3::2]] == [figures] * 4
+    for word in ("GMACs", "ONNX", "MB", "error", "median", "p90", "ratio", *["energy"] * energy):
+        assert word in " ".join(lines[:2])
+
+
+def test_short_names_stand_beside_their_figures() -> None:
+    from edgeup.cli.compare_table import compare_table
+
+    entries = [{**_measured(name), "power": {"measured": False}} for name in ("upconv", "b")]
+    lines = [line.plain for line in compare_table(entries)]
+    assert [line.split()[0] for line in lines[2:]] == ["upconv", "b"]
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,9 @@ def test_nothing_but_refusals_is_one_line(board, edgeup, simulators, monkeypatch
 def test_without_what_runs_engines_nothing_is_begun(
     board, edgeup, monkeypatch, release, gpu, cuda, target, said
 ):
-    from edgeup.pipeline import compare
+    from edgeup.pipeline.compare import subjects
 
-    monkeypatch.setattr(compare, "candidates", None)
+    monkeypatch.setattr(subjects, "candidates", None)
     out = board(release, gpu, cuda=cuda)
     ran = edgeup(*UNET, "--backend", "onnxruntime,tensorrt", "--target", target, "-o", out)
     assert ran.status == 2

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeup.pipeline.compare_backends import Candidate, Work
-from edgeup.pipeline.compare_request import CompareRequest
+from edgeup.pipeline.compare.backends import Candidate, Work
+from edgeup.pipeline.compare.request import CompareRequest
 from edgeup.pipeline.verified import Stage
 
 if TYPE_CHECKING:

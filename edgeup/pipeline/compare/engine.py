@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.compare_request import CompareRequest
+from edgeup.pipeline.compare.request import CompareRequest
 from edgeup.pipeline.export import ProvenModel
 from edgeup.pipeline.verified import Stage
 from edgeup.targets import Target

@@ -5,20 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pareto import efficient
-from edgeup.pipeline.compare_backends import Candidate, Refusal, candidates
-from edgeup.pipeline.compare_request import CompareRequest, Entrant
-from edgeup.pipeline.compare_timing import Measured, measure
+from edgeup.pipeline.compare.backends import Candidate, Refusal, candidates
+from edgeup.pipeline.compare.marks import by_shape, mark_pareto
+from edgeup.pipeline.compare.request import CompareRequest, Entrant
+from edgeup.pipeline.compare.timing import Measured, measure
 from edgeup.pipeline.verified import Stage
+from edgeup.runtime.report_head import head
 
 if TYPE_CHECKING:
     from edgeup.runtime.timer import Times
-
-SCHEMA_VERSION = 1
 
 TAKEN_IN_TURN = (
     "the models took turns in one process, so each found the caches as the others left them: "
@@ -35,7 +33,7 @@ def compare_subjects(
     files and engines stay in memory until they are timed.
 
     Args:
-        entrants: the networks. Ratios are to the first one's first row.
+        entrants: the networks. Ratios are to the first row with the same input shape.
         request: how.
         stage: is told what begins.
 
@@ -101,63 +99,41 @@ def _report(
     request: CompareRequest,
     stages_s: Mapping[str, float],
 ) -> dict[str, Any]:
-    from edgeup.runtime.environment import environment
-
-    first = next(iter(proven))
-    times = measured.times
     entries = [
         {
             "name": name,
             "backend": one.backend,
             **one.sections,
-            **_timing(one, times[name], times[first]),
             "power": measured.power[name],
         }
         for name, one in proven.items()
     ]
+    for group in by_shape(entries):
+        for entry in group:
+            one = proven[entry["name"]]
+            entry |= _timing(one, measured.times, entry["name"], group[0]["name"])
     mark_pareto(entries)
     said = (notice for one in proven.values() for notice in one.notices)
     notices = dict.fromkeys([TAKEN_IN_TURN, *request.notices, *said, *measured.notices])
     return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": request.command,
+        **head(request.command),
         "passed": not refused and all(entry["passed"] for entry in entries),
         "network": request.network,
         "inputs": entries[0]["model"]["inputs"],
-        "reference": first,
+        "reference": entries[0]["name"],
         "models": entries,
         "refused": [asdict(one) for one in refused],
         "target": request.target.to_json(),
-        "environment": environment(),
         "notices": list(notices),
         "stages_s": {name: round(seconds, 3) for name, seconds in stages_s.items()},
     }
 
 
-def _timing(one: Candidate, times: Times, reference: Times) -> dict[str, Any]:
+def _timing(
+    one: Candidate, times: Mapping[str, Times], name: str, reference: str
+) -> dict[str, Any]:
     from edgeup.runtime.latency import Latency, ratio
 
-    latency = Latency.from_times(times, **one.setting)
-    return {"latency": latency.to_json(), "ratio": asdict(ratio(times, reference))}
-
-
-def mark_pareto(entries: Sequence[dict[str, Any]]) -> None:
-    """Set ``pareto`` of each: no other is better in one of its costs and no worse in the rest.
-
-    The costs are the error, the median latency and, where it was measured of all, the energy of
-    an inference. What has no error that is a number is not judged, and not efficient.
-    """
-    whole = all(entry["power"]["measured"] for entry in entries)
-    judged = [entry for entry in entries if entry["error_of_peak"] is not None]
-    costs = [
-        (
-            entry["error_of_peak"],
-            entry["latency"]["median_ms"],
-            *([entry["power"]["energy_per_inference_mj"]] if whole else []),
-        )
-        for entry in judged
-    ]
-    best = {entry["name"] for entry, good in zip(judged, efficient(costs), strict=True) if good}
-    for entry in entries:
-        entry["pareto"] = entry["name"] in best
+    latency = Latency.from_times(times[name], **one.setting)
+    found = asdict(ratio(times[name], times[reference]))
+    return {"latency": latency.to_json(), "ratio": {"to": reference, **found}}

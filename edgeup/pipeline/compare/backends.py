@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeup.pipeline.compare_request import CompareRequest, Entrant
+from edgeup.error_of_peak import error_of_peak
+from edgeup.pipeline.compare.request import CompareRequest, Entrant
 from edgeup.pipeline.export import (
     ExportRequest,
     ProvenModel,
@@ -23,7 +23,6 @@ from edgeup.spec import Feeds
 from edgeup.targets import Target
 
 if TYPE_CHECKING:
-    from edgeup.runtime.parity import OutputParity
     from edgeup.runtime.sessions import Session
 
 Work = Callable[[], object]
@@ -106,7 +105,7 @@ def candidates(
     Raises:
         EdgeupError: it cannot be built or exported.
     """
-    from edgeup.pipeline.compare_engine import NoEngineError
+    from edgeup.pipeline.compare.engine import NoEngineError
 
     stage("building the network")
     subject = entrant.make()
@@ -154,7 +153,7 @@ def _in_onnxruntime(made: _Made, stage: Stage) -> Candidate:
 
 
 def _in_tensorrt(made: _Made, stage: Stage) -> Candidate:
-    from edgeup.pipeline.compare_engine import build, setting
+    from edgeup.pipeline.compare.engine import build, setting
     from edgeup.runtime.engine.loaded import RunOptions
     from edgeup.runtime.engine.session import TensorRTSession
 
@@ -183,10 +182,11 @@ def _in_tensorrt(made: _Made, stage: Stage) -> Candidate:
 
 def _in_torch(made: _Made, stage: Stage) -> Candidate:
     """The module itself: the reference of every parity, so that it has none of its own."""
-    subject = made.subject
+    # What is run later must not hold the export: its file and graphs are as large as the module.
+    subject, threads, feeds = made.subject, made.request.threads, made.feeds
     return Candidate(
         "torch",
-        _on_cpu("PyTorch eager", made.request.threads),
+        _on_cpu("PyTorch eager", threads),
         {
             "precision": made.precision,
             "passed": True,
@@ -194,7 +194,7 @@ def _in_torch(made: _Made, stage: Stage) -> Candidate:
             "error_of_peak": 0.0,
         },
         0,  # the module is in memory already
-        lambda: _eager(subject, made.feeds, made.request.threads),
+        lambda: _eager(subject, feeds, threads),
         subject.notices,
     )
 
@@ -268,6 +268,7 @@ def _proven_sections(
         )
     onnx = {key: value for key, value in sections["onnx"].items() if key != "path"}
     exported = sections.get("passed", all(output["passed"] for output in sections["parity"]))
+    found = [output.to_json() for output in parity]
     return {
         "precision": made.precision,
         "passed": exported and all(output.passed for output in parity),
@@ -275,18 +276,6 @@ def _proven_sections(
         "onnx": {**onnx, "node_count": sum(onnx["nodes"].values())},
         "rewrites": sections["rewrites"],
         "stages": sections["stages"],
-        "parity": [output.to_json() for output in parity],
-        "error_of_peak": error_of_peak(parity),
+        "parity": found,
+        "error_of_peak": error_of_peak(found),
     }
-
-
-def error_of_peak(parity: Sequence[OutputParity]) -> float | None:
-    """The largest error of any output on any input, as a share of the output's peak there.
-
-    A share, so that networks with outputs of any size stand on one axis. None where an output
-    could not be compared by number.
-    """
-    cases = [case for output in parity for case in output.cases if not case.unstable]
-    if any(case.reason or not math.isfinite(case.metrics["max_abs"]) for case in cases):
-        return None
-    return max((case.metrics["max_abs"] / case.peak for case in cases if case.peak), default=None)

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edgeup.label_placement import Box, Place, place_labels
 from edgeup.pareto import efficient
-from edgeup.pipeline.label_placement import Box, Place, place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Style: TypeAlias = Literal["-", "--", ":", "-."]
+"""Of a line."""
 INK = "#333333"
 MARKER = 7
 """Size in points; the radius is half of it."""
+LINE = "#999999"
 CROWD, _CROWD_ON_EDGE = 40, 6
 """More names than these, in a panel or along its edge, would cover each other."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model. What is not above 0 has no place on a logarithmic axis: it stands on the edge."""
+    """A model. What is not above 0 has no place on a logarithmic axis: it stands on the edge.
+
+    Attributes:
+        name: the model's.
+        x: latency.
+        y: the panel's quantity.
+        colour: of the mark.
+        shape: of the mark.
+        efficient: whether the mark is filled.
+        inputs: the shapes that it was run with; a line joins efficient points with the same.
+    """
 
     name: str
     x: float
@@ -31,6 +44,7 @@ class Point:
     colour: str
     shape: str
     efficient: bool
+    inputs: str
 
 
 @dataclass(frozen=True)
@@ -66,20 +80,37 @@ class Panel:
             or (len(self.points) <= CROWD and (point.y > 0 or on_edge <= _CROWD_ON_EDGE))
         ]
 
-    def front(self) -> list[Place]:
-        """The points that no other beats in both, from left to right."""
-        best = efficient([(point.x, point.y) for point in self.points])
-        return sorted(place for place, good in zip(self.places(), best, strict=True) if good)
+    def fronts(self) -> dict[str, list[Place]]:
+        """By input shapes, of the efficient points those that no other one is lower left of."""
+        if not self.has_front:
+            return {}
+        by_inputs: dict[str, list[tuple[Point, Place]]] = {}
+        for point, place in zip(self.points, self.places(), strict=True):
+            if point.efficient:
+                by_inputs.setdefault(point.inputs, []).append((point, place))
+        return {inputs: _front(there) for inputs, there in by_inputs.items()}
 
 
-def draw_panel(axes: Axes, panel: Panel) -> None:
-    """Axes, line and points; the names follow when the layout is settled."""
+def _front(there: Sequence[tuple[Point, Place]]) -> list[Place]:
+    best = efficient([(point.x, point.y) for point, _ in there])
+    return sorted(place for (_, place), good in zip(there, best, strict=True) if good)
+
+
+def draw_panel(axes: Axes, panel: Panel, lines: Mapping[str, Style]) -> None:
+    """Axes, lines and points; the names follow when the layout is settled.
+
+    Args:
+        axes: where.
+        panel: what.
+        lines: the style of each line, by input shapes.
+    """
     _dress(axes, panel)
-    if panel.has_front:
+    for inputs, front in panel.fronts().items():
         axes.plot(
-            *zip(*panel.front(), strict=True),
-            color="#999999",
+            *zip(*front, strict=True),
+            color=LINE,
             linewidth=1.2,
+            linestyle=lines[inputs],
             drawstyle="steps-post",
             zorder=1.5,
             clip_on=False,
@@ -116,12 +147,13 @@ def label_panel(axes: Axes, panel: Panel) -> None:
         for point, _ in named
     ]
     extents = [text.get_window_extent() for text in texts]
+    fronts = panel.fronts().values()
     boxes = place_labels(
         places,
         [(extent.width, extent.height) for extent in extents],
         radius=radius,
         inside=Box(*axes.get_window_extent().extents),
-        obstacles=[*others, *(_along(axes, panel.front()) if panel.has_front else ())],
+        obstacles=[*others, *(box for front in fronts for box in _along(axes, front))],
     )
     for text, box, place in zip(texts, boxes, places, strict=True):
         text.set_position((box.left, box.bottom))

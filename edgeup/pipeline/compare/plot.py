@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import MissingPackageError
-from edgeup.pipeline.compare_panel import CROWD, INK, MARKER, Panel, Point, draw_panel, label_panel
+from edgeup.pareto import rule
+from edgeup.pipeline.compare.marks import energy_counts, input_shapes
+from edgeup.pipeline.compare.panel import (
+    CROWD,
+    INK,
+    LINE,
+    MARKER,
+    Panel,
+    Point,
+    Style,
+    draw_panel,
+    label_panel,
+)
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -16,7 +30,10 @@ if TYPE_CHECKING:
 # Okabe & Ito 2008: told apart with any colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = {"onnxruntime": "o", "torch": "s", "tensorrt": "^"}
+_LINES: tuple[Style, ...] = ("-", "--", ":", "-.")
 _GREY = "#777777"
+_TITLE_CHARACTERS = 110
+"""Of a line of the title: it has the figure's width of 9 inches, at 10 points."""
 
 Entry = Mapping[str, Any]
 
@@ -34,13 +51,13 @@ def require_matplotlib() -> None:
 
 
 def draw(report: Mapping[str, Any]) -> bytes:
-    """A PNG of a report of `edgeup.pipeline.compare.compare_subjects`."""
+    """A PNG of a report of `edgeup.pipeline.compare.subjects.compare_subjects`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     panels = panels_of(report["models"])
-    size = (9.0, 1.3 + 4.7 * len(panels))
+    size = (9.0, 2.0 + 4.7 * len(panels))
     figure = Figure(
         figsize=size, dpi=150, facecolor="white", layout=ConstrainedLayoutEngine(h_pad=0.12)
     )
@@ -49,8 +66,9 @@ def draw(report: Mapping[str, Any]) -> bytes:
     figure.suptitle(_title(report), x=0.01, ha="left", fontsize=10, color=INK)
     handles = list(_legend(report["models"]))
     figure.legend(handles=handles, loc="outside lower left", ncols=5, frameon=False, fontsize=9)
+    lines = _lines(report["models"])
     for axes, panel in zip(grid[:, 0], panels, strict=True):
-        draw_panel(axes, panel)
+        draw_panel(axes, panel, lines)
     grid[-1, 0].set_xlabel("median latency, ms (log scale)", color=INK)
     figure.draw_without_rendering()  # settles the layout, so that places in pixels hold
     for axes, panel in zip(grid[:, 0], panels, strict=True):
@@ -79,6 +97,7 @@ def panels_of(entries: Sequence[Entry]) -> list[Panel]:
                 colour,
                 _SHAPES[entry["backend"]],
                 entry["pareto"],
+                input_shapes(entry),
             )
             for entry, colour in zip(entries, colours, strict=True)
             if (value := quantity(entry)) is not None
@@ -114,36 +133,33 @@ def _colours(entries: Sequence[Entry]) -> list[str]:
     return [_COLOURS[families.index(_family(entry)) % len(_COLOURS)] for entry in entries]
 
 
+def _lines(entries: Sequence[Entry]) -> dict[str, Style]:
+    """By input shapes, the style of the line through the points that have them."""
+    return dict(zip(dict.fromkeys(map(input_shapes, entries)), cycle(_LINES), strict=False))
+
+
 def _title(report: Mapping[str, Any]) -> str:
     entries = report["models"]
     encoder = entries[0]["model"].get("encoder")
-    shapes = _listed(
-        "x".join(map(str, tensor["shape"]))
-        for entry in entries
-        for tensor in entry["model"]["inputs"]
-    )
+    shapes = _listed(map(input_shapes, entries))
     latencies = [entry["latency"] for entry in entries]
     where = "; ".join(
         f"{_listed(one['backend'] for one in latencies if one['device'] == device)} on {device}"
         for device in dict.fromkeys(one["device"] for one in latencies)
     )
-    costs = "error, latency and energy" if _all_measured(entries) else "error and latency"
+    named = " Only these are named." if len(entries) > CROWD else ""
+    marks = textwrap.fill(f"{rule(energy=energy_counts(entries))}{named}", _TITLE_CHARACTERS)
     return (
         f"Decoders of {report['network']}{f', {encoder} encoder' if encoder else ''}, "
         f"input {shapes}: lower left is better\n"
         f"{where}\n"
         f"{max(one['threads'] for one in latencies)} CPU threads, {latencies[0]['iterations']} "
         f"rounds in turn; says nothing of another device\n"
-        f"Pareto-efficient: of {costs}, no other is better in one and no worse in the "
-        f"rest{'; only these are named' if len(entries) > CROWD else ''}"
+        f"{marks}"
     )
 
 
-def _all_measured(entries: Sequence[Entry]) -> bool:
-    return all(entry["power"]["measured"] for entry in entries)
-
-
-def _listed(texts: Iterator[str]) -> str:
+def _listed(texts: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(texts))
 
 
@@ -163,7 +179,10 @@ def _legend(entries: Sequence[Entry]) -> Iterator[Line2D]:
         )
 
     yield mark("filled: Pareto-efficient", _GREY)
-    yield mark("hollow: another is better", _GREY, fill="white")
+    yield mark("hollow: a filled one is better", _GREY, fill="white")
+    if len(lines := _lines(entries)) > 1:
+        for inputs, style in lines.items():
+            yield Line2D([], [], color=LINE, linestyle=style, label=f"input {inputs}")
     backends = list(dict.fromkeys(entry["backend"] for entry in entries))
     if len(backends) > 1:
         for backend in backends:

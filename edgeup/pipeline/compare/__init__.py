@@ -1,0 +1,1 @@
+"""Networks side by side: `subjects` is the way through."""
