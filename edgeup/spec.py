@@ -63,7 +63,8 @@ class Tolerance:
     ``atol_of_peak`` scales with the output, so that one tolerance serves outputs of any
     magnitude: ``atol_of_peak * max|r|`` is added to ``atol``. ``reason`` says why it is as loose
     as it is. ``statistic`` names what is judged: "elemwise", every element by the formula above,
-    or a statistic of the errors (`edgeup.runtime.error_statistics`).
+    or a statistic of the errors (`edgeup.runtime.error_statistics`). ``strict``: it holds whatever
+    rounding alone does, since it was asked for.
     """
 
     rtol: float
@@ -71,6 +72,7 @@ class Tolerance:
     reason: str
     atol: float = 0.0
     statistic: str = "elemwise"
+    strict: bool = False
 
 
 class Run(Protocol):

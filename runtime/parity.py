@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeup.errors import EdgeupError
 from edgeup.runtime.inputs import Case
-from edgeup.runtime.metrics import METRICS, worst_of
+from edgeup.runtime.metrics import METRICS, max_abs, rmse, worst_of
 from edgeup.runtime.parity_case import Metrics, compare_case, incomparable, unmeasured
 from edgeup.runtime.parity_report import CaseParity, Needed, OutputParity
 from edgeup.runtime.tolerances import EXACT, FP32_TOLERANCE
@@ -32,6 +32,9 @@ __all__ = [
     "compare",
     "run_parity",
 ]
+
+NO_NUMBER = "failed: there is no number to compare"
+NOTHING_JUDGED = "failed: rounding decides on all inputs on which the reference varies"
 
 Pair: TypeAlias = "tuple[str, Mapping[str, Array], Mapping[str, Array]]"
 """A case's kind, the reference's outputs by name, the candidate's."""
@@ -59,9 +62,12 @@ def run_parity(
         cases: the inputs.
         tolerances: for floating outputs.
         nearby: tells how far rounding alone moves the reference. Where a case fails, and
-            nearby references differ from the reference by at least half as much, the case is
-            unstable: it is shown, and judges nothing. Max unpooling and ArgMax are so where two
-            maxima are equal but for rounding. At least one case must judge.
+            nearby references differ from the reference by at least half as much, by the largest
+            error and by the RMS error, the case is unstable: it is shown, and judges nothing.
+            Max unpooling and ArgMax are so where two maxima are equal but for rounding. The RMS
+            error must be: one element that flips says nothing of the others. At least one case
+            must judge, and not on a reference that is constant. A strict tolerance is not
+            excused.
     """
     comparison, worst = Comparison(tolerances), WorstCases()
     for case in cases:
@@ -131,7 +137,11 @@ class Comparison:
                 self._tracks[name] = _Track(name, shown, tolerance, self._metrics)
             self._tracks[name].add(kind, reference.get(name), candidate.get(name))
         failed = [name for name in names if self._tracks[name].has_failed_last()]
-        compared = [name for name in failed if name in reference and name in candidate]
+        compared = [
+            name
+            for name in failed
+            if name in reference and name in candidate and not self._tracks[name].tolerance.strict
+        ]
         if nearby is not None and compared:
             others = list(nearby())
             for name in compared:
@@ -171,10 +181,11 @@ class _Track:
         self.name, self.shape, self.dtype = name, shown.shape, shown.dtype.name
         self.tolerance, self.metrics = tolerance, metrics
         self.cases: list[CaseParity] = []
-        self.low, self.high = math.inf, -math.inf  # of the reference's finite elements
+        self.spans: list[tuple[float, float]] = []  # of the reference's finite elements, by case
         self.notes: dict[str, None] = {}  # a set that keeps its order
 
     def add(self, kind: str, reference: Array | None, candidate: Array | None) -> None:
+        self.spans.append((math.inf, -math.inf))
         reason = incomparable(reference, candidate)
         if reason or reference is None or candidate is None:
             shape = () if candidate is None else candidate.shape
@@ -184,7 +195,7 @@ class _Track:
         if np.isnan(flat).any():
             self.notes["the reference holds NaN"] = None
         if (finite := flat[np.isfinite(flat)]).size:
-            self.low, self.high = min(self.low, finite.min()), max(self.high, finite.max())
+            self.spans[-1] = (float(finite.min()), float(finite.max()))
         self.cases.append(compare_case(kind, reference, candidate, self.tolerance, self.metrics))
 
     def has_failed_last(self) -> bool:
@@ -194,20 +205,28 @@ class _Track:
     def excuse_if_unstable(
         self, wanted: Mapping[str, Array], others: Iterable[Mapping[str, Array]]
     ) -> None:
-        """Mark the latest case where rounding alone moves the reference as far as it failed."""
+        """Mark the latest case where rounding alone moves the reference as far as it failed.
+
+        By the RMS error, it may also be within the tolerance: a few elements that flip are then
+        too few to tell how many would.
+        """
         case = self.cases[-1]
         if case.reason:
             return
-        reference = wanted[self.name].astype(np.float64)
-        moved = max(
-            (float(np.abs(o[self.name].astype(np.float64) - reference).max()) for o in others),
-            default=0.0,
-        )
-        if case.finite and moved >= case.metrics["max_abs"] / 2:
+        if not case.finite:
+            return
+        reference = wanted[self.name].astype(np.float64).ravel()
+        moved = [other[self.name].astype(np.float64).ravel() for other in others]
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite where rounding moves it
+            most = max((max_abs(reference, other) for other in moved), default=0.0)
+            spread = max((rmse(reference, other) for other in moved), default=0.0)
+        away, apart = case.metrics["max_abs"], case.metrics["rmse"]
+        if most >= away / 2 and apart <= max(case.atol, 2 * spread):
             self.cases[-1] = replace(case, unstable=True)
             note = (
-                f"{case.kind} judges nothing: rounding alone moves the reference by {moved:.2g} "
-                f"there, and the candidate is {case.metrics['max_abs']:.2g} away"
+                f"{case.kind}: rounding alone moves the reference by {most:.2g} there (RMS "
+                f"{spread:.2g}), and the candidate is {away:.2g} away (RMS {apart:.2g}): no single "
+                f"element is judged"
             )
             self.notes[note] = None
 
@@ -216,28 +235,36 @@ class _Track:
         compared = [case for case in judging if not case.reason]
         worst = max(judging, key=CaseParity.severity)
         notes = list(self.notes)
-        if vacuous := bool(compared) and self._is_vacuous():
+        low, high = self._span()
+        if vacuous := bool(compared) and self._is_vacuous(low, high):
             notes.append(
-                "proves little: the reference hardly varies "
-                f"({self.low:.6g} to {self.high:.6g}), so a constant would pass as well"
-                if self.low <= self.high
+                f"proves little: the reference hardly varies ({low:.6g} to {high:.6g}), so a "
+                "constant would pass as well"
+                if low <= high
                 else "proves little: the reference has no finite element"
             )
+        # Where what varies is excused, what is constant must not carry the verdict.
+        empty = vacuous and len(judging) < len(self.cases)
+        if empty:
+            notes.append(NOTHING_JUDGED)
+        if vacuous and low > high and any(case.elements for case in compared):
+            empty = True
+            notes.append(NO_NUMBER)
         return OutputParity(
             name=self.name,
             shape=self.shape,
             dtype=self.dtype,
             metrics={
-                metric: worst_of(metric, [case.metrics[metric] for case in judging])
-                if all(case.is_measured for case in judging)
+                metric: worst_of(metric, [case.metrics[metric] for case in self.cases])
+                if all(case.is_measured for case in self.cases)
                 else math.nan
                 for metric in self.metrics
             },
             tolerance=self.tolerance,
             atol=worst.atol,
             needed=Needed(
-                worst.needed.atol,
-                worst.needed.atol_of_peak,
+                _largest([case.needed.atol for case in judging]),
+                _largest([case.needed.atol_of_peak for case in judging]),
                 _largest([case.needed.rtol for case in judging]),
             ),
             worst=worst.worst,
@@ -245,17 +272,24 @@ class _Track:
             elements=sum(case.elements for case in judging),
             finite=all(case.finite for case in self.cases),
             vacuous=vacuous,
-            passed=all(case.passed for case in judging),
+            passed=all(case.passed for case in judging) and not empty,
             reason=next((case.reason for case in self.cases if case.reason), ""),
             notes=tuple(notes),
             cases=tuple(self.cases),
         )
 
-    def _is_vacuous(self) -> bool:
-        peak = max(abs(self.low), abs(self.high))
+    def _span(self) -> tuple[float, float]:
+        """Of the reference's finite elements in the cases that judge."""
+        judging = [
+            span for span, case in zip(self.spans, self.cases, strict=True) if not case.unstable
+        ] or self.spans
+        return min(low for low, _ in judging), max(high for _, high in judging)
+
+    def _is_vacuous(self, low: float, high: float) -> bool:
+        peak = max(abs(low), abs(high))
         shares = self.tolerance.atol_of_peak + self.tolerance.rtol
         allowed = self.tolerance.atol + shares * peak
-        return not self.high - self.low > (allowed if math.isfinite(peak) else 0.0)
+        return not high - low > (allowed if math.isfinite(peak) else 0.0)
 
 
 def _largest(values: Sequence[float | None]) -> float | None:

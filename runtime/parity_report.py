@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Needed:
-    """The smallest tolerance that would have passed: each with the other as it was given.
+    """The smallest tolerance that would have passed in every case: each with the other as given.
 
-    ``atol`` is ``atol_of_peak`` in the output's own unit. None where no value would do: a NaN
-    out of place, another shape, for ``rtol`` an error where the reference is 0.
+    ``atol`` is in the output's own unit, ``atol_of_peak`` a share of each case's peak. None where
+    no value would do: a NaN out of place, another shape, for ``rtol`` an error where the reference
+    is 0.
     """
 
     atol: float | None
@@ -55,7 +56,7 @@ class CaseParity:
     elements that are finite; they are NaN where one side alone holds NaN or infinity, and where
     ``reason`` says why there are none.
     ``unstable``: the case failed, but rounding alone moves the reference as far (`Nearby`), so
-    it judges nothing.
+    it judges nothing; ``needed`` and ``mismatches`` of the whole leave it out.
     """
 
     kind: str
@@ -78,10 +79,12 @@ class CaseParity:
         return self.needed.atol is not None
 
     def severity(self) -> tuple[bool, float, float]:
-        """Orders cases of one output by how bad they are."""
-        needed = self.needed.atol_of_peak
-        distance = self.metrics["max_abs"] if self.is_measured else math.inf
-        return not self.passed, math.inf if needed is None else needed, distance
+        """Orders cases of one output by how far each is outside its own tolerance."""
+        needed = self.needed
+        if needed.atol is None or needed.atol_of_peak is None:
+            return not self.passed, math.inf, math.inf
+        near = needed.atol / self.atol if self.atol else needed.atol_of_peak
+        return not self.passed, near, self.metrics["max_abs"]
 
     def to_json(self) -> dict[str, Any]:
         """The fields, without NaN or infinity."""
@@ -103,9 +106,9 @@ class CaseParity:
 
 @dataclass(frozen=True)
 class OutputParity:
-    """One output over all cases: each metric is its worst value of any case that judges.
+    """One output over all cases: each metric is its worst value of any case.
 
-    ``atol`` and ``needed.atol`` are those of the worst case, since each case has its own peak.
+    ``atol`` is that of the worst case, since each case has its own peak.
     ``finite``: every element of both sides was. ``vacuous``: the reference hardly varies over
     all cases, so that passing proves little; a note says so. ``reason``: why the outputs could
     not be compared by number, else empty. ``views``: small pictures of the worst case, where the
@@ -154,6 +157,7 @@ class OutputParity:
 def _tolerance_json(tolerance: Tolerance, atol: float) -> dict[str, Any]:
     """``atol`` is the whole of it, in the output's unit, in the worst case."""
     said = {**asdict(tolerance), "atol": atol}
+    del said["strict"]  # the reason says it
     if tolerance.statistic == ELEMWISE:
         del said["statistic"]
     return said

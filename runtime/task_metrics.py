@@ -68,6 +68,9 @@ _TASKS: Mapping[str, Task] = {
 }
 
 
+TASKS = tuple(_TASKS)
+
+
 def find_task(name: str, data_range: float | None = None) -> Task:
     """The task of that name.
 

@@ -8,11 +8,15 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-_OPTIONS = ("--rtol", "--atol", "--check-error-stat", "--error-quantile")
-_VALUE = re.compile(
+_BY_OUTPUT = re.compile(
     r"(.*:)?([0-9]*\.?[0-9]+(e[-+]?[0-9]+)?|elemwise|max|mean|median|quantile)", re.IGNORECASE
 )
-"""No side of a comparison looks like that."""
+_SHAPE = re.compile(r"(.*:)?\[?[0-9]+([x,][0-9]+)*\]?")
+_OPTIONS = {
+    **dict.fromkeys(("--rtol", "--atol", "--check-error-stat", "--error-quantile"), _BY_OUTPUT),
+    **dict.fromkeys(("--shape", "--shapes", "--input-shapes"), _SHAPE),
+}
+"""With what a further value looks like; no side of a comparison does."""
 
 
 class SeveralValues(TyperCommand):
@@ -32,7 +36,7 @@ def repeated(arguments: Sequence[str]) -> Iterator[str]:
             option, has_value = (name if name in _OPTIONS else ""), bool(equals)
         elif option and not has_value:
             has_value = True
-        elif option and _VALUE.fullmatch(word):
+        elif option and _OPTIONS[option].fullmatch(word):
             yield option
         else:
             option = ""

@@ -78,14 +78,14 @@ def facts(rows: Mapping[str, str]) -> Table:
 
 
 def parity_table(parity: Iterable[Mapping[str, Any]]) -> Table:
-    """A row per output and kind of input, and a row for all of them."""
+    """A row per output and kind of input, and one of each figure's worst."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("output", "input"):
         table.add_column(heading, no_wrap=True)
     for heading in ("max_abs", "max_rel", "rmse", "cosine"):
         table.add_column(heading, justify="right", no_wrap=True)
     for output in parity:
-        for case in (*output.get("cases", ()), {"kind": "all", **output}):
+        for case in (*output.get("cases", ()), {"kind": "worst", **output}):
             table.add_row(
                 output["name"],
                 str(case["kind"]) + (" *" if case.get("unstable") else ""),
@@ -100,15 +100,21 @@ def verdicts(parity: Iterable[Mapping[str, Any]]) -> Iterable[Text]:
     for output in parity:
         yield Text(
             f"  {output['name']}: {'passed' if output['passed'] else 'FAILED'}, "
-            f"{output.get('reason') or _judged(output['tolerance'], output['needed'])}",
+            f"{output.get('reason') or _judged(output)}",
             style="green" if output["passed"] else "bold red",
         )
         for remark in output.get("notes", ()):
             yield Text(f"  {output['name']}: {remark}", style="yellow")
 
 
-def _judged(allowed: Mapping[str, Any], needed: Mapping[str, Any]) -> str:
-    tolerance = f"tolerance atol {_number(allowed['atol'])} + rtol {_number(allowed['rtol'])}"
+def _judged(output: Mapping[str, Any]) -> str:
+    allowed, needed = output["tolerance"], output["needed"]
+    excused = any(case.get("unstable") for case in output.get("cases", ()))
+    share = allowed.get("atol_of_peak")
+    limit = (
+        f"{_number(share)} of each input's peak" if share else f"atol {_number(allowed['atol'])}"
+    )
+    tolerance = f"tolerance {limit} + rtol {_number(allowed['rtol'])}"
     if needed.get("atol") is None:
         return f"{tolerance}; no tolerance would do"
     by_rtol = (
@@ -116,7 +122,11 @@ def _judged(allowed: Mapping[str, Any], needed: Mapping[str, Any]) -> str:
         if needed.get("rtol") is None
         else f"or rtol {_number(needed['rtol'])} at that atol"
     )
-    return f"{tolerance}; needed atol {_number(needed['atol'])} at that rtol, {by_rtol}"
+    atol = f"atol {_number(needed['atol'])}"
+    if share:
+        atol = f"{_number(needed['atol_of_peak'])} of the peak, and {atol} for all inputs"
+        atol += " without a star," if excused else ","
+    return f"{tolerance}; needed {atol} at that rtol, {by_rtol}"
 
 
 def latency_lines(latency: Mapping[str, Any]) -> Text:

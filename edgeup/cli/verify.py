@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
@@ -19,6 +19,7 @@ from edgeup.errors import EdgeupError
 if TYPE_CHECKING:
     from edgeup.pipeline.gates import Condition
     from edgeup.pipeline.verify.pair import VerifyRequest
+    from edgeup.pipeline.verify.sides import SideRequest
 
 
 class Task(str, Enum):
@@ -214,6 +215,7 @@ def verify(
         from edgeup.cli.verify_parse import parse_kinds, parse_side, parse_tolerances
         from edgeup.cli.verify_summary import verify_summary
         from edgeup.pipeline.gates import parse_conditions
+        from edgeup.pipeline.model_files import model_files
         from edgeup.pipeline.verify.inputs import InputRequest
         from edgeup.pipeline.verify.pair import VerifyRequest
         from edgeup.report import command_line
@@ -231,6 +233,7 @@ def verify(
             parse_side(text, weights=weights, seed=seed or 0, shapes=shape or ())
             for text in (reference, candidate)
         ]
+        _refuse_idle({"--trust": not trust or any(map(_is_engine, sides))})
         request = VerifyRequest(
             reference=sides[0],
             candidate=sides[1],
@@ -255,10 +258,11 @@ def verify(
             bisect_bytes=parse_size(bisect_memory),
             fp32_nodes=find_fp32_nodes,
         )
+        others = [weights, ground_truth, *(load_inputs or ())]
         _check_goals(
             (*report_goals(output), find_fp32_nodes),
             save_outputs,
-            (reference, candidate, ground_truth, *(load_inputs or ())),
+            model_files(Path(reference), Path(candidate), others=others),
         )
         report, written = _verified(request, parse_conditions(fail_on or ()), output)
         if answer.style is Format.JSON:
@@ -278,17 +282,20 @@ def _verified(
     from edgeup.cli.progress import progress
     from edgeup.cli.report_files import report_files
     from edgeup.files import write_all
-    from edgeup.pipeline.gate_facts import parity_facts
+    from edgeup.pipeline.gate_facts import parity_facts, task_facts
     from edgeup.pipeline.gates import gated
     from edgeup.pipeline.verify.gate import known_of
     from edgeup.pipeline.verify.whole import verify_whole
 
-    known = known_of(request.candidate, conditions)
+    known = known_of(request.candidate, conditions, request.task)
     with ExitStack() as stack:
         with progress() as stage:
             done = verify_whole(request, stage, stack)
         report = dict(done.report)
-        report |= gated(report, conditions, {**known.facts, **parity_facts(report["parity"])})
+        facts = {**known.facts, **parity_facts(report["parity"])}
+        if request.task is not None:
+            facts |= task_facts(report["parity"], request.task)
+        report |= gated(report, conditions, facts)
         files = {**done.files, **report_files(report, output)}
         write_all(files)
     return report, tuple(files)
@@ -298,6 +305,7 @@ _IDLE = {
     "--weights": "is for networks of edgeup's, such as fastdepth:nnconv5, and none was named",
     "--data-range": "is for --task image",
     "--ground-truth": "is judged by a task's metrics: give --task",
+    "--trust": "is for engines without a sidecar, and no side is an engine",
     "--preprocess": "is for pictures, and they are given with --load-inputs",
 }
 
@@ -309,11 +317,22 @@ def _refuse_idle(used: Mapping[str, bool]) -> None:
             raise EdgeupError(f"{option} {_IDLE[option]}")
 
 
-def _check_goals(goals: Sequence[Path | None], folder: Path | None, read: Sequence[object]) -> None:
+def _is_engine(side: SideRequest) -> bool:
+    from edgeup.pipeline.verify.sides import FileSide
+    from edgeup.runtime.sessions import is_engine
+
+    return isinstance(side, FileSide) and is_engine(side.path)
+
+
+def _check_goals(
+    goals: Sequence[Path | None], folder: Path | None, read: Iterable[Path | None]
+) -> None:
     """Refuse what cannot be written, or would overwrite what is read, before any work is done."""
     from edgeup.files import check_folder, check_goals
 
     if folder is not None:
+        if folder.is_file():
+            raise EdgeupError(f"--save-outputs {folder} is a file; name a folder")
         check_folder(folder)
         goals = [*goals, *(folder / f"{name}.npz" for name in ("reference", "candidate"))]
-    check_goals(goals, [Path(str(path)) for path in read if path is not None])
+    check_goals(goals, read)

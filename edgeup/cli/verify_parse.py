@@ -127,7 +127,7 @@ def parse_tolerances(
         EdgeupError: not a number of 0 or more, an unknown statistic, a name given twice.
     """
     from edgeup.pipeline.verify.tolerance import ToleranceRequest
-    from edgeup.runtime.error_statistics import DEFAULT_QUANTILE, NAMES, QUANTILE
+    from edgeup.runtime.error_statistics import DEFAULT_QUANTILE, ELEMWISE, NAMES, QUANTILE
 
     def statistic(word: str) -> str:
         if word not in NAMES:
@@ -138,12 +138,18 @@ def parse_tolerances(
     chosen = _per_output("--check-error-stat", statistics, statistic)
     if shares and QUANTILE not in chosen.values():
         raise EdgeupError("--error-quantile goes with --check-error-stat quantile")
-    judged = {
-        name: f"{QUANTILE}:{shares.get(name, shares.get('', DEFAULT_QUANTILE))}"
-        if word == QUANTILE
-        else word
-        for name, word in chosen.items()
-    }
+    judged = {}
+    for name in (*chosen, *(name for name in shares if name not in chosen)):
+        word = chosen.get(name, chosen.get("", ELEMWISE))
+        if word == QUANTILE:
+            word = f"{QUANTILE}:{shares.get(name, shares.get('', DEFAULT_QUANTILE))}"
+        elif name and name in shares:
+            raise EdgeupError(
+                f"--error-quantile {name}: that output is judged by {word}; wanted "
+                f"--check-error-stat {name}:{QUANTILE} too"
+            )
+        if word != ELEMWISE or name in chosen:
+            judged[name] = word
     return ToleranceRequest(
         rtol=_per_output("--rtol", rtol, _tolerance),
         atol=_per_output("--atol", atol, _tolerance),

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeup.cli.summary import facts, parity_table, verdicts
-from edgeup.html.words import count
+from edgeup.html.words import count, quality
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -87,8 +87,8 @@ def _details(output: Mapping[str, Any]) -> Iterator[str]:
     worst = output["worst"]
     if worst is not None:
         yield (
-            f"worst in {worst['case']} at {worst['index']}: {_value(worst['candidate'])}, "
-            f"reference {_value(worst['reference'])}"
+            f"worst by its tolerance in {worst['case']} at {worst['index']}: "
+            f"{_value(worst['candidate'])}, reference {_value(worst['reference'])}"
         )
     if output["mismatches"]:
         yield f"{output['mismatches']:,} of {output['elements']:,} elements beyond the tolerance"
@@ -96,10 +96,11 @@ def _details(output: Mapping[str, Any]) -> Iterator[str]:
 
 def _percentiles(output: Mapping[str, Any]) -> Iterator[str]:
     psnr = "" if output["psnr"] is None else f"; PSNR {output['psnr']:.1f} dB"
-    yield f"mean |error| {_short(output['mean_abs'])}{psnr}"
+    where = " on the worst input" if len(output["cases"]) > 1 else ""
+    yield f"mean |error| {_short(output['mean_abs'])}{psnr}{where}"
     shares = (("50", "p50_abs"), ("90", "p90_abs"), ("99", "p99_abs"), ("99.9", "p99_9_abs"))
     parts = [f"{percent} % <= {_short(output[key])}" for percent, key in shares]
-    yield f"of the elements, {', '.join(parts)}"
+    yield f"of the elements{where}, {', '.join(parts)}"
 
 
 def _reasons(report: Mapping[str, Any]) -> Iterator[Text]:
@@ -124,14 +125,14 @@ def _task_table(output: Mapping[str, Any]) -> Table:
     task, truth = output["task"], output["ground_truth"]
     table.add_column("metric", no_wrap=True)
     if task is not None:
-        table.add_column("candidate to reference", justify="right")
+        table.add_column("candidate to reference,\nworst input", justify="right")
     for heading in ("reference to truth", "candidate to truth", "difference") if truth else ():
-        table.add_column(heading, justify="right")
+        table.add_column(f"{heading},\nmean of inputs", justify="right")
     names = [n for n in (task or truth["candidate"]) if n != "cases"]
     for name in names:
-        cells = [] if task is None else [_short(task[name])]
+        cells = [] if task is None else [quality(task[name])]
         for side in ("reference", "candidate", "difference") if truth else ():
-            cells.append(_short(truth[side][name]))
+            cells.append(quality(truth[side][name]))
         table.add_row(name, *cells)
     return table
 
@@ -152,12 +153,15 @@ def _causes(report: Mapping[str, Any]) -> Iterator[Text]:
     ):
         if (node := bisect.get(key)) is not None:
             yield Text(f"\n{words}", style="bold")
-            yield from _node(node)
+            yield from _node(node, of_candidate=key == "first_nonfinite")
     if (kept := report["fp32_nodes"]) is not None:
         yield from _kept(kept)
 
 
-def _node(node: Mapping[str, Any]) -> Iterator[Text]:
+def _node(node: Mapping[str, Any], *, of_candidate: bool) -> Iterator[Text]:
+    """``of_candidate``: it is the candidate's node that is at fault, whatever stands there in the
+    reference.
+    """
     away = node["error_of_peak"]
     error = "not finite" if away is None else f"error {_short(away)} of the peak"
     where = f"{node['op']} {node['node']} (value {node['value']}): {error}"
@@ -169,11 +173,17 @@ def _node(node: Mapping[str, Any]) -> Iterator[Text]:
         if len(node["among"]) > 1:
             yield Text(f"  one of these {len(node['among'])} nodes: {_shown(node['among'])}")
             where = f"the first value behind them that both have is made by {where}"
-        yield Text(f"  {where}")
-        if node["candidate_node"] != node["node"]:
-            yield Text(f"  in the candidate: {own}")
+        if of_candidate and node["candidate_node"] != node["node"]:
+            yield Text(f"  {own}, in the candidate")
+            yield Text(f"  in the reference, its value is made by {where}")
+        else:
+            yield Text(f"  {where}")
+            if node["candidate_node"] != node["node"]:
+                yield Text(f"  in the candidate: {own}")
     if node["site"] is not None:
         yield Text(f"  rewritten by {node['site']['pass']}, form {node['site']['form']}")
+    for words in node["unlike"]:
+        yield Text(f"  the two nodes differ in {words}")
     for one in node["diagnoses"]:
         yield Text(f"  there: {one['words']}")
     held = f"{node['peak_bytes'] / 1e6:,.1f} MB held at most"
@@ -189,7 +199,7 @@ def _kept(kept: Mapping[str, Any]) -> Iterator[Text]:
     words = "" if kept["enough"] else ", and even then the tolerance is NOT reached"
     yield Text(
         f"\n{count(len(kept['nodes']), 'node')} must stay fp32 while the rest is in "
-        f"{kept['precision']}, as `edgeup build` measures it{words}",
+        f"{kept['precision']}, each result of it rounded{words}",
         style="bold",
     )
     for entry in kept["nodes"]:

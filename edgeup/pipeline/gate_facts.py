@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeup.pipeline.gates import Figure
+
+if TYPE_CHECKING:
+    from edgeup.runtime.task_metrics import Task
 
 Found = dict[str, "float | Figure | str"]
 """Facts, to be joined with others."""
@@ -47,6 +50,31 @@ def parity_facts(parity: Sequence[Mapping[str, Any]]) -> Found:
     return found
 
 
+def task_facts(parity: Sequence[Mapping[str, Any]], task: Task) -> Found:
+    """Each metric of a task that any two sides do not have: its worst value of any output.
+
+    Args:
+        parity: of a report of `edgeup verify`; the candidate is held against the reference.
+        task: whose metrics it has.
+    """
+    found: Found = {}
+    for name in task_quantities(task):
+        worst = min if name in task.best_is_largest else max
+        values = {o["name"]: o["task"][name] for o in parity if o["task"] is not None}
+        lacking = [output for output, value in values.items() if value is None]
+        if lacking:
+            found[name] = f"{name} of {lacking[0]} is not defined"
+        elif values:
+            output = worst(values, key=lambda one: float(values[one]))
+            found[name] = Figure(values[output], output)
+    return found
+
+
+def task_quantities(task: Task) -> tuple[str, ...]:
+    """What a task finds out besides `COMPARED`."""
+    return tuple(name for name in task.metrics if name not in ERRORS)
+
+
 def _beyond(parity: Sequence[Mapping[str, Any]]) -> str:
     failed = [output["name"] for output in parity if not output["passed"]]
     return f"{', '.join(failed)} beyond the tolerance" if failed else ""
@@ -61,10 +89,9 @@ def _lowered_parity(parity: Sequence[Mapping[str, Any]], section: Mapping[str, A
 
 def _figure(output: Mapping[str, Any], name: str) -> Figure | str:
     """Its value and where it is; why it has none, "" where that is because nothing differs."""
-    judging = [case for case in output["cases"] if not case["unstable"]]
     if output["reason"]:
         return f"{output['name']} could not be compared: {output['reason']}"
-    for case in judging:
+    for case in output["cases"]:
         if case["needed"]["atol"] is None:  # metrics leave it out
             return f"{output['name']} holds NaN or infinity where the other side does not"
     value = output[name]
@@ -72,7 +99,7 @@ def _figure(output: Mapping[str, Any], name: str) -> Figure | str:
         # The PSNR of equal outputs is infinite, which JSON cannot say.
         equal = name == "psnr" and output["max_abs"] == 0
         return "" if equal else f"{name} of {output['name']} is not defined"
-    kinds = [case["kind"] for case in judging if case[name] == value]
+    kinds = [case["kind"] for case in output["cases"] if case[name] == value]
     return Figure(value, " on ".join([output["name"], *kinds[:1]]))
 
 

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.quantities import ANY_PERCENTILE, find_quantity, percent_of
+from edgeup.pipeline.quantities import (
+    ANY_PERCENTILE,
+    find_quantity,
+    percent_of,
+    percentile_name,
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ def _condition(text: str) -> Condition:
         )
     name, sign = match["name"], match["sign"]
     quantity = find_quantity(name)
+    if (percent := percent_of(name)) is not None:
+        name = percentile_name(percent)
     if quantity.unit is None:
         if sign:
             raise EdgeupError(f"--fail-on {text}: {name} passes or fails; leave the limit out")
@@ -143,7 +150,8 @@ def _failure(condition: Condition, facts: Facts) -> str | None:
     value, where = (found.value, f" ({found.where})") if isinstance(found, Figure) else (found, "")
     beyond = value - condition.limit if quantity.worse == ">" else condition.limit - value
     if beyond > 0 or (condition.inclusive and beyond == 0):
-        return f"{condition.text}: {quantity.about} is {quantity.unit.text(value)}{where}"
+        said = quantity.unit.text(value, beside=condition.limit)
+        return f"{condition.text}: {quantity.about} is {said}{where}"
     return None
 
 

@@ -26,12 +26,31 @@ class Unit:
         """All that are understood."""
         return {**self.factors, **self.aliases}
 
-    def text(self, value: float) -> str:
-        """In the largest unit that keeps it at or above 1."""
+    def text(self, value: float, beside: float | None = None) -> str:
+        """In the largest unit that keeps it at or above 1.
+
+        Args:
+            value: in the base unit.
+            beside: another value, from which the text's rounding must not hide that it differs.
+        """
         fitting = [(factor, name) for name, factor in self.factors.items() if value >= factor]
         factor, name = max(fitting, default=(1.0, next(iter(self.factors))))
         space = "" if name in ("", "%", "/s") else " "
-        return f"{value / factor:.{self.digits}g}{space}{name}"
+        number = shortest(value / factor, None if beside is None else beside / factor, self.digits)
+        return f"{number}{space}{name}"
+
+
+def shortest(value: float, beside: float | None, digits: int) -> str:
+    """``value`` in so many significant digits, or in as many more as show which is greater."""
+    most = 17  # tell any two floats apart
+    for more in range(digits, most):
+        text = f"{value:.{more}g}"
+        shown = float(text)
+        if beside is None or beside == value:
+            return text
+        if shown != beside and (shown > beside) == (value > beside):
+            return text
+    return f"{value:.{most}g}"
 
 
 MS = Unit({"ms": 1.0, "us": 1e-3, "s": 1e3})
@@ -73,6 +92,13 @@ QUANTITIES = {
     "rmse": Quantity("the root of the mean squared error", OF_THE_OUTPUT, limit="0.001"),
     "cosine": Quantity("the cosine to the reference", COSINE, "<", limit="0.9999"),
     "psnr": Quantity("the peak signal-to-noise ratio", DECIBELS, "<", limit="40"),
+    "abs_rel": Quantity("the mean |error| by the reference's depth", RELATIVE, limit="0.01"),
+    "delta_1.25": Quantity("the share of pixels within 1.25 times", RELATIVE, "<", limit="0.99"),
+    "edge_error": Quantity("the mean |error| next to edges", OF_THE_OUTPUT, limit="0.01"),
+    "argmax_disagreement": Quantity("the share of pixels of another class", RELATIVE, limit="0.01"),
+    "mean_iou": Quantity("the mean IoU of the classes", RELATIVE, "<", limit="0.99"),
+    "boundary_iou": Quantity("the mean boundary IoU of the classes", RELATIVE, "<", limit="0.98"),
+    "ssim": Quantity("the structural similarity", RELATIVE, "<", limit="0.99"),
     "latency": Quantity("median latency", MS),
     "mean": Quantity("mean latency", MS),
     "min": Quantity("least latency", MS),
@@ -101,9 +127,14 @@ _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,3})?)")
 
 
 def percent_of(name: str) -> float | None:
-    """99.9 of ``p99.9``; None of what is no percentile of the latency."""
+    """99.9 of ``p99.9``, between 0 and 100; None of what is no percentile of the latency."""
     match = _PERCENTILE.fullmatch(name)
-    return None if match is None else float(match[1])
+    return None if match is None else float(match[1]) or None
+
+
+def percentile_name(percent: float) -> str:
+    """The one spelling of a percentile: ``p99``, ``p99.9``; never ``p99.0`` or ``p09``."""
+    return f"p{percent:g}"
 
 
 def find_quantity(name: str) -> Quantity:

@@ -147,7 +147,7 @@ def test_the_text_fits_80_columns_and_says_what_matters(
     assert ran.status == 1
     assert max(len(line.rstrip()) for line in ran.out.splitlines()) <= 80
     text = " ".join(ran.out.split())
-    assert "depth: FAILED, tolerance atol" in text
+    assert "depth: FAILED, tolerance 5.00e-05 of each input's peak" in text
     assert "0.5 pixel" in text
     assert "first node that differs Resize up (value c)" in text
     assert "edge_error" in text
@@ -492,6 +492,11 @@ def test_a_narrower_candidate_gets_its_own_tolerance(
         (("good.onnx", "good.onnx", "--ground-truth", "t.npz"), "give --task"),
         (("good.onnx", "good.onnx", "--weights", "weights.pth"), "is for networks of edgeup's"),
         (("good.onnx", "good.onnx", "--preprocess", "unit"), "is for pictures"),
+        (("good.onnx", "good.onnx", "--trust"), "--trust is for engines without a sidecar"),
+        (
+            ("good.onnx", "good.onnx", "--save-outputs", "good.onnx"),
+            "--save-outputs good.onnx is a file; name a folder",
+        ),
         (("good.onnx", "good.onnx", "--load-inputs", "no"), "--load-inputs no does not exist"),
         (("good.onnx", "good.onnx", "--load-inputs", "notes.txt"), "wanted .npz, .npy, a picture"),
         (("good.onnx", "good.onnx", "--load-inputs", "empty"), "no .npz, .npy or picture lies"),

@@ -78,3 +78,40 @@ def test_outputs_of_which_one_is_missing_leave_the_comparison(
     text = said(edgeup, right, wrong)
     assert "--bisect names no node: the outputs of these two models differ in number" in text
     assert "y: passed" in text
+
+
+HEADS = (
+    f"[stem] a = {CONV} (x, w0) [aux_conv] aux = {CONV} (a, w1) "
+    f"[depth_conv] d = {CONV} (a, w2) [depth_scale] depth = Mul (d, k)"
+)
+BOTH = "float[1,3,16,16] aux, float[1,3,16,16] depth"
+
+
+def named(edgeup: Edgeup, right: Path, wrong: Path, *tolerances: str) -> Any:
+    options = (part for one in tolerances for part in ("--atol", one))
+    ran = edgeup("verify", right, wrong, "--bisect", "--rtol", "0", *options, "--format", "json")
+    assert ran.status == 1
+    return ran.json["bisect"]["first_difference"]
+
+
+def test_what_an_output_may_do_is_not_the_fault_of_another(edgeup: Edgeup, tmp_path: Path) -> None:
+    k = np.float32([1.0])
+    right = saved(tmp_path / "a.onnx", HEADS, BOTH, k=k)
+    wrong = saved(
+        tmp_path / "b.onnx", HEADS, BOTH, k=k, w1=WEIGHTS["w1"] * 1.02, w2=WEIGHTS["w2"] * 1.1
+    )
+    found = named(edgeup, right, wrong, "aux:10", "depth:1e-4")
+    assert found["node"] == "depth_conv"
+    assert found["unlike"][0].startswith("constant w2 has other values: up to 0.1 of its peak")
+    assert named(edgeup, right, wrong, "aux:1e-4", "depth:1e3")["node"] == "aux_conv"
+
+
+def test_inner_values_are_judged_by_the_peak_of_the_output_that_failed(
+    edgeup: Edgeup, tmp_path: Path
+) -> None:
+    large, k = WEIGHTS["w1"] * 1e4, np.float32([1.0])
+    right = saved(tmp_path / "a.onnx", HEADS, BOTH, k=k, w1=large)
+    moved = {"w0": WEIGHTS["w0"] * np.float32(1 + 2e-6), "w1": large, "k": np.float32([1.1])}
+    wrong = saved(tmp_path / "b.onnx", HEADS, BOTH, **moved)
+    # As a share of the large output's peak, 1e-3 is less than what rounding does to the stem.
+    assert named(edgeup, right, wrong, "aux:1e3", "depth:1e-3")["node"] == "depth_scale"

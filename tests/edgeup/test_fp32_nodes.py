@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeup.errors import EdgeupError
+from edgeup.export.precision.convert import prepared
+from edgeup.export.precision.formats import find_format
 from edgeup.pipeline.precision.fp32_nodes import Fp32Nodes, check_lowered, fewest, find_fp32_nodes
 from edgeup.pipeline.precision.keep_list import keep_list_text, read_keep_list
 from edgeup.pipeline.precision.lower import PrecisionRequest, lower_precision
+from edgeup.pipeline.precision.rounding import RoundingBench
 from edgeup.runtime.inputs import test_inputs as make_inputs
 from edgeup.runtime.tolerances import FP16_TOLERANCE
-from edgeup.spec import TensorSpec
+from edgeup.spec import TensorSpec, Tolerance
 from edgeup.targets import find_target
 
 SPEC = TensorSpec("x", (1, 4, 16, 16))
@@ -159,3 +162,43 @@ def test_candidate_must_be_in_16_bits() -> None:
     check_lowered("bf16")
     with pytest.raises(EdgeupError, match="the candidate is in fp32; wanted one in fp16 or bf16"):
         check_lowered("fp32")
+
+
+def test_each_output_has_its_own_tolerance() -> None:
+    """Of one output that may be far away and one that may not, the second decides."""
+    model = network()
+    early = next(node for node in model.graph if node.name == "conv_0").outputs[0]
+    model.graph.outputs.insert(0, early)
+    loose, tight = Tolerance(0.0, 0.0, "asked", 10.0), Tolerance(0.0, 0.0, "asked", 0.02)
+    found = find_fp32_nodes(model, "fp16", CASES, {"a": loose, "y": tight})
+    assert [name for name in found.reasons if name in ("raise", "lower")] == ["raise", "lower"]
+    assert "a: atol 10 + rtol 0; y: atol 0.02 + rtol 0" in found.text()
+    lax = find_fp32_nodes(model, "fp16", CASES, {"a": loose, "y": Tolerance(0.0, 0.0, "", 1e3)})
+    assert not lax.reasons
+
+
+def test_a_tolerance_that_is_said_to_be_reached_is() -> None:
+    """Tighter than rounding the input alone moves the output: no RMS error stands in for it."""
+    asked = Tolerance(0.0, 0.0, "asked", 2e-5, strict=True)
+    found = find_fp32_nodes(network(), "fp16", CASES, asked)
+    work = prepared(network())
+    with RoundingBench(work, find_format("fp16"), CASES, asked, as_verify=True) as bench:
+        outputs = bench.parity(bench.twin(frozenset(found.reasons)))
+    assert found.enough == all(output.metrics["max_abs"] <= 2e-5 for output in outputs)
+    assert ("does NOT pass" in found.text()) == (not found.enough)
+
+
+def test_where_an_argmax_alone_fails_the_losses_are_those_of_numbers() -> None:
+    """Nodes are kept for what they lose, and not in any order."""
+    model = network()
+    model.graph.outputs[0].name = "scores"
+    argmax = ir.node("ArgMax", [model.graph.outputs[0]], {"axis": 1, "keepdims": 1}, name="argmax")
+    argmax.outputs[0].name = "mask"
+    argmax.outputs[0].dtype = ir.DataType.INT64
+    model.graph.append(argmax)
+    model.graph.outputs.append(argmax.outputs[0])
+    wide = Tolerance(0.0, 0.0, "asked", 1e3, strict=True)
+    found = find_fp32_nodes(model, "fp16", CASES, {"scores": wide, "mask": FP16_TOLERANCE})
+    assert {"raise", "lower"} <= found.reasons.keys()
+    assert "moves the output by 0 of" not in found.text()
+    assert "mask" not in found.text()  # whole numbers have no tolerance

@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeup.pipeline.gate_facts import build_facts, engine_precision, parity_facts, report_facts
-from edgeup.pipeline.gates import Figure, gated, parse_conditions
+from edgeup.pipeline.gate_facts import (
+    build_facts,
+    engine_precision,
+    parity_facts,
+    report_facts,
+    task_facts,
+    task_quantities,
+)
+from edgeup.pipeline.gates import Figure, failures, gated, parse_conditions
+from edgeup.pipeline.quantities import find_quantity
 from edgeup.runtime.metrics import ALL_METRICS
 from edgeup.runtime.parity import Comparison
+from edgeup.runtime.task_metrics import TASKS, find_task
 from edgeup.spec import Tolerance
 
 REPORT = {
@@ -163,3 +172,31 @@ def test_a_build_without_an_engine_tells_neither_size_nor_precision():
     assert build_facts(report | {"engine": None}) == {"parity": ""}
     own = {"asked": None, "is": "fp32"}
     assert build_facts(report | {"precision": own}) == {"size": 3e6, "precision": ""}
+
+
+def with_task(**values):
+    return {"name": "depth", "task": {**values, "cases": []}}
+
+
+def test_metrics_of_a_task_are_judged_by_the_worst_output():
+    task = find_task("depth")
+    assert task_quantities(task) == ("abs_rel", "delta_1.25", "edge_error")  # rmse: of any outputs
+    near = with_task(**{"abs_rel": 0.01, "delta_1.25": 0.999, "edge_error": None})
+    far = {**with_task(**{"abs_rel": 0.2, "delta_1.25": 0.8, "edge_error": 1.0}), "name": "aux"}
+    other = {"name": "mask", "task": None}
+    facts = task_facts([near, far, other], task)
+    conditions = parse_conditions(["abs_rel>10%,delta_1.25<0.99,edge_error>2"])
+    assert failures(conditions, facts) == (
+        "abs_rel>10%: the mean |error| by the reference's depth is 0.2 (aux)",
+        "delta_1.25<0.99: the share of pixels within 1.25 times is 0.8 (aux)",
+        "edge_error>2: edge_error of depth is not defined",
+    )
+    assert failures(conditions[:2], task_facts([near], task)) == ()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_metric_of_a_task_has_its_bad_side(name):
+    task = find_task(name)
+    for metric in task_quantities(task):
+        quantity = find_quantity(metric)
+        assert (quantity.worse == "<") == (metric in task.best_is_largest)

@@ -54,6 +54,8 @@ def test_units(text, limit):
         ("parity>3", "parity passes or fails; leave the limit out"),
         ("latencies>12ms", "unknown quantity of --fail-on 'latencies': did you mean latency"),
         ("p100>3ms", "unknown quantity"),
+        ("p0>3ms", "unknown quantity"),
+        ("p00.0>3ms", "unknown quantity"),
         (">12ms", "wanted a check"),
         ("", "--fail-on '' has an empty condition"),
         (" ,", "--fail-on ' ,' has an empty condition"),
@@ -81,6 +83,31 @@ def test_each_condition_that_fails_is_a_line():
     )
     assert failures(conditions, facts | {"throughput": 59.0})[2].startswith("throughput<60fps")
     assert failures((), facts) == ()
+
+
+@pytest.mark.parametrize("text", ["p99>1ms", "p99.0>1ms", "p99.000>1ms"])
+def test_a_percentile_is_one_however_it_is_spelt(text):
+    (found,) = parse_conditions([text])
+    assert (found.name, found.percent, found.text) == ("p99", 99.0, text)
+    assert len(failures([found], {"p99": 2.0})) == 1
+    assert failures([found], {"p99": 0.5}) == ()
+    assert parse_conditions(["p09>1ms"])[0].name == "p9"
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "said"),
+    [
+        ("size>84.534MB", {"size": 84534001.0}, "84.534001 MB"),
+        ("size>84.534MB", {"size": 84540000.0}, "84.54 MB"),
+        ("size>=84.534MB", {"size": 84534000.0}, "84.53 MB"),
+        ("latency>12ms", {"latency": 12.0000001}, "12.0000001 ms"),
+        ("throughput<30/s", {"throughput": 29.99999}, "29.99999/s"),
+        ("cv>5%", {"cv": 0.0500001}, "5.00001%"),
+    ],
+)
+def test_a_value_is_shown_to_be_beyond_its_limit(text, facts, said):
+    (line,) = failures(parse_conditions([text]), facts)
+    assert line.endswith(f" is {said}")
 
 
 def test_the_limit_itself_passes_unless_it_is_included():

@@ -1,9 +1,12 @@
 """Several values after one option: taken as Polygraphy takes them, and nothing else is touched."""
 
+import numpy as np
 import pytest
 
 from edgeup.cli.several_values import repeated
 from edgeup.cli.verify_parse import parse_tolerances
+from edgeup.errors import EdgeupError
+from edgeup.runtime.error_statistics import find_statistic
 
 
 @pytest.mark.parametrize(
@@ -22,10 +25,23 @@ from edgeup.cli.verify_parse import parse_tolerances
         ("--seed 1 2 --kinds noise", "--seed 1 2 --kinds noise"),
         ("--rtol 1 -- 2 3", "--rtol 1 -- 2 3"),
         ("--rtol --atol 1 2", "--rtol --atol 1 --atol 2"),
+        (
+            "--input-shapes rgb:[1,3,8,8] mask:1x1x8x8 r.onnx",
+            "--input-shapes rgb:[1,3,8,8] --input-shapes mask:1x1x8x8 r.onnx",
+        ),
     ],
 )
 def test_values_are_repeated(given: str, wanted: str) -> None:
     assert list(repeated(given.split())) == wanted.split()
+
+
+def test_a_quantile_of_one_output() -> None:
+    named = parse_tolerances(["1e-3"], None, ["quantile"], ["y:0.9"]).statistic
+    assert named == {"": "quantile:0.99", "y": "quantile:0.9"}
+    tiny = parse_tolerances(["1e-3"], None, ["y:quantile"], ["0.00001"]).statistic["y"]
+    assert find_statistic(tiny)(np.array([3.0, 1.0, 2.0])) == 2.0
+    with pytest.raises(EdgeupError, match="--error-quantile z: that output is judged by elemwise"):
+        parse_tolerances(None, None, ["y:quantile"], ["z:0.5"])
 
 
 def test_one_value_may_hold_several() -> None:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from edgeup.cli.summary import verdicts
 from edgeup.cli.verify_summary import verify_summary
+from edgeup.html.words import quality
 
 Edgeup = Callable[..., Any]
 
@@ -41,13 +42,13 @@ def test_nan_on_one_side_leaves_no_figure(edgeup: Edgeup, tmp_path: Path) -> Non
     assert ran.status == 1
     rows = [line.split() for line in ran.out.splitlines() if line.startswith("  y ")]
     assert ["y", "noise", "-", "-", "-", "-"] in rows
-    assert ["y", "all", "-", "-", "-", "-"] in rows
+    assert ["y", "worst", "-", "-", "-", "-"] in rows
     assert "one side alone holds NaN or infinity: no figure for the error" in ran.out
     assert "): not finite" in ran.out
     assert "not finite of the peak" not in ran.out
-    assert "; no tolerance would do" in ran.out
+    assert "; no tolerance would do" in " ".join(ran.out.split())
     assert "mean |error|" not in ran.out
-    assert "worst in noise at " in ran.out
+    assert "worst by its tolerance in noise at " in ran.out
 
 
 def test_a_missing_output_has_its_reason_and_no_tolerance(edgeup: Edgeup, tmp_path: Path) -> None:
@@ -115,3 +116,31 @@ def test_an_empty_npz_says_so(edgeup: Edgeup, tmp_path: Path) -> None:
     ran = edgeup("verify", model, model, "--load-inputs", tmp_path / "none.npz")
     assert ran.status == 2
     assert ran.err.rstrip().endswith("no array for the input x; it has no array at all")
+
+
+def test_nan_in_the_inputs_is_told_and_proves_nothing(edgeup: Edgeup, tmp_path: Path) -> None:
+    sides = save(tmp_path / "a.onnx", "Abs", "Neg"), save(tmp_path / "b.onnx", "Neg", "Sin")
+    array = np.full((1, 1, 8, 8), np.nan, np.float32)
+    np.savez(tmp_path / "nan.npz", x=array)
+    ran = edgeup("verify", *sides, "--load-inputs", tmp_path / "nan.npz")
+    assert ran.status == 1
+    text = " ".join(ran.out.split())
+    assert "input x of nan.npz holds NaN or infinity in 64 of 64 elements" in text
+    assert "y: failed: there is no number to compare" in text
+
+
+def test_the_node_of_the_candidate_leads_where_it_makes_nan(edgeup: Edgeup, tmp_path: Path) -> None:
+    good = save(tmp_path / "good.onnx", "Abs", "Sqrt")
+    model = onnx.load(save(tmp_path / "bad.onnx", "Neg", "Sqrt"))
+    model.graph.node[1].name = "root"
+    onnx.save(model, tmp_path / "bad.onnx")
+    text = edgeup("verify", good, tmp_path / "bad.onnx", "--kinds", "noise").out
+    assert "NaN or infinity\n  Sqrt root, in the candidate\n  in the reference, its value" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(1.0, "1"), (0.99960252, "0.9996"), (0.9999999, "0.9999999"), (0.25, "0.25"), (None, "–")],
+)
+def test_what_is_nearly_1_does_not_look_perfect(value: float | None, words: str) -> None:
+    assert quality(value) == words

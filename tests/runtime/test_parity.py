@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from edgeup.errors import EdgeupError
 from edgeup.runtime.inputs import Case, nudged
-from edgeup.runtime.parity import FP32_TOLERANCE, compare, run_parity
+from edgeup.runtime.parity import (
+    FP32_TOLERANCE,
+    NOTHING_JUDGED,
+    Comparison,
+    compare,
+    run_parity,
+)
 from edgeup.spec import Array, Feeds, Tolerance
 
 NONE = Tolerance(0.0, 0.0, "equal bits")
@@ -246,6 +252,9 @@ def test_all_nan_is_vacuous():
     parity = _one(nothing, nothing.copy())
     assert parity.vacuous
     assert "no finite element" in parity.notes[1]
+    assert not parity.passed  # two networks that give nothing but NaN may be any two
+    some = np.array([np.nan, 1.0, 2.0])
+    assert _one(some, some.copy()).passed
 
 
 def test_tolerance_by_output():
@@ -321,10 +330,85 @@ def test_a_case_that_rounding_decides_judges_nothing_and_the_others_still_do() -
     [output] = run_parity(reference, candidate, cases, FP32_TOLERANCE, nearby=_nearby(reference))
     assert output.passed
     assert [case.unstable for case in output.cases] == [False, True]
-    assert "ties judges nothing" in output.notes[0]
-    assert output.metrics["max_abs"] == 0.0
+    assert "ties: rounding alone moves the reference by 1 there" in output.notes[0]
+    assert output.metrics["max_abs"] == pytest.approx(1)  # shown; it does not judge
+    assert output.needed.atol == 0
     [alone] = run_parity(reference, candidate, cases[1:], FP32_TOLERANCE, nearby=_nearby(reference))
     assert not alone.passed
+
+
+def test_one_element_that_flips_excuses_no_other() -> None:
+    reference = _with_ties(1.0)
+    x = np.linspace(0, 0.4, 400, dtype=np.float32)
+    x[7] = np.float32(0.5)
+    feeds = {"x": x}
+    nearby = _nearby(reference)
+    moved = max(np.abs(o["y"] - reference(feeds)["y"]).max() for o in nearby(feeds))
+    assert moved == pytest.approx(1)
+
+    def wrong(flips: int) -> Callable[[Feeds], dict[str, Array]]:
+        def run(feeds: Feeds) -> dict[str, Array]:
+            y = reference(feeds)["y"].copy()
+            y[7 : 7 + flips] += 1
+            return {"y": y}
+
+        return run
+
+    clean = Case("clean", {"x": np.linspace(0, 0.4, 50, dtype=np.float32)})
+    for flips, passes in ((1, True), (3, True), (6, False), (100, False)):
+        # The clean case judges, and passes: it must not carry what is wrong in the other.
+        cases = [Case("flip", feeds), clean]
+        candidate = wrong(flips)
+        [output] = run_parity(
+            reference,
+            lambda feeds, run=candidate: run(feeds) if feeds["x"].size == 400 else reference(feeds),
+            cases, FP32_TOLERANCE, nearby=nearby,
+        )  # fmt: skip
+        assert output.passed == passes, flips
+        assert output.cases[0].unstable == passes
+
+
+def test_what_is_constant_does_not_carry_the_verdict_of_what_is_excused() -> None:
+    reference, candidate = _with_ties(1.0), _with_ties(1.0 + 1e-6)
+    ties = Case("ties", {"x": np.full(50, 0.5 - 1e-7, dtype=np.float32)})
+    zeros = Case("zeros", {"x": np.zeros(50, dtype=np.float32)})
+    nearby = _nearby(reference)
+    [output] = run_parity(reference, candidate, [ties, zeros], FP32_TOLERANCE, nearby=nearby)
+    assert output.vacuous
+    assert not output.passed
+    assert output.notes[-1] == NOTHING_JUDGED
+
+
+def test_a_strict_output_is_excused_by_nothing() -> None:
+    reference = {"y": np.array([0, 1, 2], np.float32), "mask": np.array([0, 1, 2])}
+    candidate = {"y": np.array([0, 1, 2.5], np.float32), "mask": np.array([0, 1, 1])}
+    for strict in (False, True):
+        comparison = Comparison(Tolerance(0.0, 0.0, "asked", 0.1, strict=strict))
+        failed = comparison.add(("a", reference, candidate), lambda: [candidate])
+        # Of whole numbers, no tolerance can be asked for: rounding may flip an ArgMax.
+        assert failed == (("y",) if strict else ())
+
+
+def test_what_rounding_makes_infinite_warns_of_nothing() -> None:
+    comparison = Comparison(Tolerance(0.0, 0.0, "test"))
+    one, other = {"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 2.5])}
+    with np.errstate(all="raise"):
+        assert comparison.add(("a", one, other), lambda: [{"y": np.array([1.0, np.inf])}]) == ("y",)
+
+
+def test_the_tolerance_needed_serves_every_case() -> None:
+    small = np.linspace(0, 1, 9, dtype=np.float32)
+    cases = [("large", small * 100, small * 100 + 0.05), ("small", small, small + 0.01)]
+    pairs = [(kind, {"y": r}, {"y": c}) for kind, r, c in cases]
+    [output] = compare(pairs, Tolerance(0.0, 1e-3, "test"))
+    assert output.worst is not None
+    assert output.worst.case == "small"  # 1 % of its peak
+    assert output.needed.atol == pytest.approx(0.05, rel=1e-3)
+    assert output.needed.atol_of_peak == pytest.approx(0.01, rel=1e-3)
+    [absolute] = compare(pairs, Tolerance(0.0, 0.0, "asked", 0.001))
+    assert absolute.worst is not None
+    assert absolute.worst.case == "large"
+    assert compare(pairs, Tolerance(0.0, 0.0, "asked", output.needed.atol))[0].passed
 
 
 def test_an_error_where_the_reference_is_stable_is_not_excused() -> None:

@@ -20,6 +20,7 @@ from edgeup.pipeline.precision.value_ranges import (
 if TYPE_CHECKING:
     from edgeup.export.precision.formats import Format
     from edgeup.export.precision.probe import Probe
+    from edgeup.runtime.parity_report import OutputParity
 
 RUNS = 64
 """Twins that the search for exceptions may run."""
@@ -74,7 +75,7 @@ def choose(
     rounded = bench.error(frozenset(reasons), bench.cases)
     losses: dict[str, float] = {}
     enough = True
-    if rounded.max_of_peak > bench.tolerance.atol_of_peak:
+    if rounded.max_of_peak > bench.least_of_peak:
         said += _named_nonfinite(bench, found, ranges, frozenset(reasons), rounded)
         taken, enough = _search(bench, frozenset(reasons), stage)
         for loss in taken:
@@ -114,26 +115,30 @@ def _search(
     bench: RoundingBench, kept: frozenset[str], stage: Callable[[str], None]
 ) -> tuple[tuple[Loss, ...], bool]:
     """The nodes to keep beyond ``kept``, and whether that is enough; none where none need be."""
-    if _passes(bench, kept):
+    failing = _failing(bench, kept)
+    if not failing:
         return (), True
     stage("looking for the nodes that lose most")
+    # The loss is an error of numbers: where an ArgMax alone fails, of those that it is taken of.
+    outputs = [output.name for output in failing if output.dtype.startswith("float")] or None
     candidates = _lowered_nodes(bench, kept)
     every = frozenset(candidates) | kept
-    errors = [error.rms_of_peak for error in bench.errors(kept, bench.cases)]
+    errors = [error.rms_of_peak for error in bench.errors(kept, bench.cases, outputs)]
     worst = [bench.cases[i] for i in sorted(range(len(errors)), key=lambda i: -errors[i])[:2]]
 
     def error_of(group: Sequence[str]) -> float:
-        return bench.error(every - frozenset(group), worst).rms_of_peak
+        return bench.error(every - frozenset(group), worst, outputs).rms_of_peak
 
     def passes(exceptions: Sequence[str]) -> bool:
-        return _passes(bench, kept | frozenset(exceptions))
+        return not _failing(bench, kept | frozenset(exceptions))
 
     return fewest_exceptions(by_loss(candidates, error_of), passes, lambda: bench.runs < RUNS)
 
 
-def _passes(bench: RoundingBench, kept: frozenset[str]) -> bool:
+def _failing(bench: RoundingBench, kept: frozenset[str]) -> list[OutputParity]:
+    """The outputs that are beyond their tolerance."""
     bench.runs += 1
-    return all(output.passed for output in bench.parity(bench.twin(kept)))
+    return [output for output in bench.parity(bench.twin(kept)) if not output.passed]
 
 
 def _lowered_nodes(bench: RoundingBench, kept: frozenset[str]) -> list[str]:

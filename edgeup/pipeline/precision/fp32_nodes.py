@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgeup.runtime.inputs import Case
+    from edgeup.runtime.parity import Tolerances
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Fp32Nodes:
         enough: whether the tolerance is reached with them, and all else rounded.
         minimal: whether each of the latter was tried to be left out.
         runs: models that were run.
-        tolerance: what is to be reached.
+        tolerances: what is to be reached.
     """
 
     precision: str
@@ -39,7 +40,7 @@ class Fp32Nodes:
     enough: bool
     minimal: bool
     runs: int
-    tolerance: Tolerance
+    tolerances: Tolerances
 
     def to_json(self) -> dict[str, Any]:
         """The entry of a report."""
@@ -53,19 +54,36 @@ class Fp32Nodes:
 
     def text(self) -> str:
         """The file that `--keep-fp32` reads."""
-        tolerance = self.tolerance
         passes = "passes" if self.enough else "does NOT pass"
         return keep_list_text(
             self.reasons,
             [
                 f"nodes that stay float32, all else in {self.precision}: --keep-fp32 reads this",
-                f"with it, the model {passes} {_words(tolerance)}, "
-                f"each other node of the file rounded, as edgeup build measures it",
+                f"with it, the model {passes} {_words(self.tolerances)}, "
+                f"each other node of the file rounded, as edgeup verify judges it",
             ],
         )
 
 
-def _words(tolerance: Tolerance) -> str:
+def _words(tolerances: Tolerances) -> str:
+    """Of one tolerance, or of each output's where they are not all the same."""
+    if isinstance(tolerances, Tolerance):
+        return _of_one(tolerances)
+    said = {name: _of_one(tolerance) for name, tolerance in tolerances.items()}
+    if not said:
+        return "as equal whole numbers"
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {words}" for name, words in said.items())
+
+
+def _of_numbers(tolerances: Mapping[str, Tolerance], model: ir.Model) -> dict[str, Tolerance]:
+    """Without those of whole numbers, which must be equal."""
+    whole = {v.name for v in model.graph.outputs if v.dtype and not v.dtype.is_floating_point()}
+    return {name: one for name, one in tolerances.items() if name not in whole}
+
+
+def _of_one(tolerance: Tolerance) -> str:
     parts = [f"{tolerance.atol_of_peak:g} of the peak"] if tolerance.atol_of_peak else []
     parts += [f"atol {tolerance.atol:g}"] if tolerance.atol else []
     return " + ".join([*parts, f"rtol {tolerance.rtol:g}"])
@@ -75,7 +93,7 @@ def find_fp32_nodes(
     model: ir.Model,
     precision: str,
     cases: Sequence[Case],
-    tolerance: Tolerance,
+    tolerances: Tolerances,
     stage: Stage = lambda words: None,
 ) -> Fp32Nodes:
     """Round all nodes; keep those at values that are too large, then those that lose most, until
@@ -89,7 +107,7 @@ def find_fp32_nodes(
         model: float32.
         precision: "fp16" or "bf16".
         cases: what it is measured on.
-        tolerance: for every output.
+        tolerances: what each output must reach.
         stage: is told what begins.
 
     Raises:
@@ -105,7 +123,7 @@ def find_fp32_nodes(
     work = prepared(named)
     form = find_format(precision)
     order = [node.name or "" for node in work.graph]
-    with RoundingBench(work, form, cases, tolerance) as bench:
+    with RoundingBench(work, form, cases, tolerances, as_verify=True) as bench:
         choice = choose(bench, stage)
         unfit = unfit_nodes(work, form)
         overflowing = {found.node for found in choice.findings if found.kind == "overflow"}
@@ -122,7 +140,8 @@ def find_fp32_nodes(
             kept, minimal = fewest(kept, passes, lambda: bench.runs < 2 * RUNS)
         enough = passes(kept)
         listed = {name: reasons[name] for name in order if name in always.union(kept)}
-        return Fp32Nodes(precision, listed, enough, minimal and enough, bench.runs, tolerance)
+        said = tolerances if isinstance(tolerances, Tolerance) else _of_numbers(tolerances, work)
+        return Fp32Nodes(precision, listed, enough, minimal and enough, bench.runs, said)
 
 
 def fewest(

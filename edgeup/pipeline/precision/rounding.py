@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeup.runtime.parity import NO_NUMBER, NOTHING_JUDGED
 from edgeup.spec import Feeds, Outputs, Tolerance
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from edgeup.export.precision.formats import Format
     from edgeup.runtime.inputs import Case
     from edgeup.runtime.ort_session import OnnxRuntimeSession
-    from edgeup.runtime.parity import OutputParity
+    from edgeup.runtime.parity import OutputParity, Tolerances
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,24 @@ class RoundingBench:
         model: as `edgeup.export.precision.convert.prepared` gives it.
         form: what is rounded to.
         cases: the inputs.
-        tolerance: for `parity`.
+        tolerances: for `parity`.
+        as_verify: judge as `edgeup verify` does: elements alone, whatever rounding the input does.
     """
 
     def __init__(
-        self, model: ir.Model, form: Format, cases: Sequence[Case], tolerance: Tolerance
+        self,
+        model: ir.Model,
+        form: Format,
+        cases: Sequence[Case],
+        tolerances: Tolerances,
+        *,
+        as_verify: bool = False,
     ) -> None:
         from edgeup.export.packed import loadable
         from edgeup.runtime.ort_session import OnnxRuntimeSession
 
-        self.model, self.form, self.cases, self.tolerance = model, form, cases, tolerance
+        self.model, self.form, self.cases, self.tolerances = model, form, cases, tolerances
+        self._as_verify = as_verify
         self._stack = ExitStack()
         with self._stack:
             source = self._stack.enter_context(loadable(model))
@@ -61,6 +70,13 @@ class RoundingBench:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
+    @property
+    def least_of_peak(self) -> float:
+        """The share of its peak that the error of any output may have, whatever else it may."""
+        one = self.tolerances
+        every = [one] if isinstance(one, Tolerance) else list(one.values())
+        return min(tolerance.atol_of_peak for tolerance in every)
+
     def twin(self, keep_fp32: frozenset[str]) -> ir.Model:
         """The rounding twin with these nodes in float32."""
         from edgeup.export.precision.convert import convert
@@ -69,8 +85,19 @@ class RoundingBench:
         converted = convert(self.model, self.form.name, keep_fp32=keep_fp32)
         return rounding_twin(converted.model, self.form)
 
-    def errors(self, keep_fp32: frozenset[str], cases: Sequence[Case]) -> list[Rounded]:
-        """How far the twin is from float32, for each case; infinite where it is not finite."""
+    def errors(
+        self,
+        keep_fp32: frozenset[str],
+        cases: Sequence[Case],
+        outputs: Collection[str] | None = None,
+    ) -> list[Rounded]:
+        """How far the twin is from float32, for each case; infinite where it is not finite.
+
+        Args:
+            keep_fp32: nodes of it that do not round.
+            cases: what to run.
+            outputs: look at these alone.
+        """
         from edgeup.export.packed import loadable
         from edgeup.runtime.ort_session import OnnxRuntimeSession
 
@@ -79,11 +106,20 @@ class RoundingBench:
             loadable(self.twin(keep_fp32)) as source,
             OnnxRuntimeSession(source, optimize=False, yield_cores=True) as session,
         ):
-            return [_away(self._reference(c.feeds), session.run(c.feeds)) for c in cases]
+            pairs = [(self._reference(case.feeds), session.run(case.feeds)) for case in cases]
+        return [
+            _away({n: a for n, a in wanted.items() if outputs is None or n in outputs}, got)
+            for wanted, got in pairs
+        ]
 
-    def error(self, keep_fp32: frozenset[str], cases: Sequence[Case]) -> Rounded:
+    def error(
+        self,
+        keep_fp32: frozenset[str],
+        cases: Sequence[Case],
+        outputs: Collection[str] | None = None,
+    ) -> Rounded:
         """The worst of `errors`."""
-        every = self.errors(keep_fp32, cases)
+        every = self.errors(keep_fp32, cases, outputs)
         return Rounded(max(e.max_of_peak for e in every), max(e.rms_of_peak for e in every))
 
     def parity(self, candidate: ir.Model) -> tuple[OutputParity, ...]:
@@ -91,31 +127,27 @@ class RoundingBench:
 
         Where rounding the input alone moves the reference half as far as the candidate is away,
         the worst element proves nothing. There, the RMS error counts: it must be within the
-        tolerance, or at most twice what rounding the input alone makes.
+        tolerance, or at most twice what rounding the input alone makes. Not so ``as_verify``:
+        whoever named a tolerance is told whether that one is reached.
         """
         from edgeup.export.packed import loadable
         from edgeup.runtime.inputs import nudged
         from edgeup.runtime.ort_session import OnnxRuntimeSession
         from edgeup.runtime.parity import run_parity
 
-        moved: dict[int, float] = {}
-
         def nearby(feeds: Feeds) -> Iterator[Outputs]:
             for number in range(3):
-                outputs = self._float32.run(nudged(feeds, number, self.form.unit))
-                away = _away(self._reference(feeds), outputs).rms_of_peak
-                moved[id(feeds)] = max(moved.get(id(feeds), 0.0), away)
-                yield outputs
+                moved = nudged(feeds, number, *([] if self._as_verify else [self.form.unit]))
+                yield self._float32.run(moved)
 
         with (
             loadable(candidate) as source,
             OnnxRuntimeSession(source, optimize=False, yield_cores=True) as session,
         ):
             outputs = run_parity(
-                self._reference, _as_float32(session), self.cases, self.tolerance, nearby=nearby
+                self._reference, _as_float32(session), self.cases, self.tolerances, nearby=nearby
             )
-        by_case = [moved.get(id(case.feeds), 0.0) for case in self.cases]
-        return tuple(_judged(output, by_case) for output in outputs)
+        return tuple(outputs if self._as_verify else map(_judged, outputs))
 
     def _reference(self, feeds: Feeds) -> Outputs:
         if id(feeds) not in self._wanted:  # the cases live as long as this object
@@ -157,21 +189,11 @@ def _away(wanted: Outputs, got: Outputs) -> Rounded:
     return worst
 
 
-def _judged(output: OutputParity, moved: Sequence[float]) -> OutputParity:
-    """With a verdict on unstable cases; ``moved``: the RMS error that rounding the input makes."""
+def _judged(output: OutputParity) -> OutputParity:
+    """With what unstable cases were excused by as their verdict: they are so by the RMS error."""
     if not any(case.unstable for case in output.cases):
         return output
-    # What the parity driver says of them is no longer so: here, they judge by their RMS error.
-    notes = [note for note in output.notes if " judges nothing: " not in note]
-    passed = True
-    for case, away in zip(output.cases, moved, strict=True):
-        if not case.unstable:
-            passed = passed and case.passed
-            continue
-        rms = case.metrics["rmse"] / (case.peak or 1.0)
-        passed = passed and rms <= max(output.tolerance.atol_of_peak, 2 * away)
-        notes.append(
-            f"{case.kind} is judged by its RMS error, {rms:.2g} of the peak: rounding the input "
-            f"alone makes {away:.2g}"
-        )
-    return replace(output, passed=passed, notes=tuple(notes))
+    every = all(case.passed or case.unstable for case in output.cases)
+    passed = every and NO_NUMBER not in output.notes
+    notes = tuple(note for note in output.notes if note != NOTHING_JUDGED)
+    return replace(output, passed=passed, notes=notes)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeup.pipeline.verify.side_run import SideRun
+from edgeup.pipeline.verify.trail import region_of, trail_of
+from edgeup.pipeline.verify.unlike import unlike
 from edgeup.pipeline.verify.why_none import NotComparableError
 from edgeup.runtime.bisect import (
     DEFAULT_BUDGET,
@@ -23,6 +25,7 @@ from edgeup.runtime.bisect import (
 )
 from edgeup.runtime.diagnosis.contract import Diagnosis, Pair
 from edgeup.runtime.diagnosis.diagnose import diagnose
+from edgeup.runtime.parity import Tolerances
 from edgeup.spec import Array, Feeds, Tolerance
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ class FirstNode:
         candidate_value: what it makes; as the reference calls it where it corresponds.
         among: the reference's nodes since the last values that were compared and found equal.
         site: the rewrite of the candidate's report that put another form there, if it did.
+        unlike: in what the two nodes differ as they are written, where they do the same.
         diagnoses: what is wrong with the value; not looked at where the value takes more than an
             eighth of the budget.
         runs: runs of each model that it took.
@@ -64,6 +68,7 @@ class FirstNode:
     candidate_value: str
     among: tuple[str, ...]
     site: Mapping[str, Any] | None
+    unlike: tuple[str, ...]
     diagnoses: tuple[Diagnosis, ...]
     runs: int
     peak_bytes: int
@@ -80,6 +85,7 @@ class FirstNode:
             "candidate_value": self.candidate_value,
             "among": list(self.among),
             "site": None if self.site is None else dict(self.site),
+            "unlike": list(self.unlike),
             "diagnoses": [one.to_json() for one in self.diagnoses],
             "runs": self.runs,
             "peak_bytes": self.peak_bytes,
@@ -115,7 +121,6 @@ class Bisector:
         rewrites: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         from edgeup.export.passes.contract import AS_WRITTEN
-        from edgeup.pipeline.verify.trail import trail_of
 
         own = feeds if candidate_feeds is None else candidate_feeds
         first = None if reference is None else SideRun(reference, feeds, rounded=rounded[0])
@@ -131,18 +136,31 @@ class Bisector:
                 "compared node by node"
             )
 
-    def first_difference(self, tolerance: Tolerance) -> FirstNode | None:
+    def first_difference(self, tolerances: Tolerances) -> FirstNode | None:
         """The first node whose output differs beyond the tolerance; None where no output does.
 
-        ``tolerance.atol`` is in the outputs' unit: for inner values, which have other sizes, it
-        holds as the same share of the peak.
+        Outputs are looked into one after the other, each with the nodes that lead to it alone:
+        what another output may do, with its own tolerance, must not be called this one's fault.
+
+        Args:
+            tolerances: of the outputs to look into, as the reference calls them; one for all of
+                them. ``atol`` is in the output's unit: for inner values, which have other sizes,
+                it holds as the same share of the peak.
 
         Raises:
             EdgeupError: a model does not run, or a value alone is larger than the budget.
         """
-        judge = differs(self._by_peak(tolerance))
-        found = first_where(self._trail, self._fetch, judge, self._budget)
-        return None if found is None else self._described(found, found)
+        models = [side.model for side in self._sides]
+        if isinstance(tolerances, Tolerance):
+            names = [value.name or "" for value in models[0].graph.outputs]
+            tolerances = dict.fromkeys(names, tolerances)
+        for output, tolerance in tolerances.items():
+            trail = trail_of(models, output)
+            judge = differs(self._by_peak(tolerance, output))
+            found = first_where(trail, self._fetch, judge, self._budget)
+            if found is not None:
+                return self._described(found, found)
+        return None
 
     def first_nonfinite(self, *, anywhere: bool = False) -> FirstNode | None:
         """The first node that makes NaN or infinity where the reference, if there is one, has a
@@ -161,8 +179,6 @@ class Bisector:
         """Where in the candidate the value's NaN or infinity began: at the value itself, or at a
         node that the reference does not have.
         """
-        from edgeup.pipeline.verify.trail import region_of
-
         region = region_of(self._sides[-1].model, found.value, self._trail.sizes)
         if len(region.steps) == 1:
             return found
@@ -175,11 +191,10 @@ class Bisector:
         runs, peak = found.runs + first.runs, max(found.peak_bytes, first.peak_bytes)
         return replace(found, value=first.value, runs=runs, peak_bytes=peak)
 
-    def _by_peak(self, tolerance: Tolerance) -> Tolerance:
-        names = self._trail.cuts[-1] if tolerance.atol and self._trail.cuts else None
-        if not names:
+    def _by_peak(self, tolerance: Tolerance, output: str) -> Tolerance:
+        if not tolerance.atol or output not in self._trail.sizes:  # no node makes it
             return tolerance
-        peak = max(peak_of(self._sides[0].values([name])[name]) for name in names)
+        peak = peak_of(self._sides[0].values([output])[output])
         share = tolerance.atol_of_peak + tolerance.atol / (peak or 1.0)
         return replace(tolerance, atol=0.0, atol_of_peak=share)
 
@@ -189,6 +204,9 @@ class Bisector:
         error = error_of_peak(*sides) if len(sides) == 2 else np.inf
         inside = self._sides[-1].model.graph
         maker = next(n for n in inside for v in n.outputs if v.name == origin.value)
+        graph = self._sides[0].model.graph
+        node = next(n for n in graph for v in n.outputs if v.name == found.value)
+        same = origin.value == found.value and len(self._sides) == 2
         return FirstNode(
             node=found.step.node,
             op=found.step.op,
@@ -199,6 +217,7 @@ class Bisector:
             candidate_value=self._sides[-1].moved.get(origin.value, origin.value),
             among=found.among,
             site=_site_of(found, maker.name or "", self._rewrites),
+            unlike=unlike(node, maker) if same else (),
             diagnoses=self._causes(sides, origin.value, begins=origin.value == found.value),
             runs=origin.runs,
             peak_bytes=origin.peak_bytes,

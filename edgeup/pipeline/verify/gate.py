@@ -8,12 +8,19 @@ from pathlib import Path
 
 from edgeup.errors import EdgeupError
 from edgeup.files import sha256_of
-from edgeup.pipeline.gate_facts import COMPARED, Found, engine_precision
+from edgeup.pipeline.gate_facts import COMPARED, Found, engine_precision, task_quantities
 from edgeup.pipeline.gates import Condition, check_judgeable
+from edgeup.pipeline.model_files import model_bytes
 from edgeup.pipeline.verify.sides import FileSide, SideRequest, check_file
 from edgeup.runtime.sessions import is_engine
+from edgeup.runtime.task_metrics import TASKS, Task, find_task
 
 _NO_FILE = "the candidate is no ONNX file and no engine"
+_NEEDS_TASK = {
+    metric: f"--task {task.name} does"
+    for task in map(find_task, TASKS)
+    for metric in task_quantities(task)
+}
 _NOT_SAID = "an ONNX file does not say what was asked: export, optimize and build judge it"
 
 
@@ -25,8 +32,15 @@ class Known:
     why: Mapping[str, str] = field(default_factory=dict)
 
 
-def known_of(candidate: SideRequest, conditions: Sequence[Condition]) -> Known:
+def known_of(
+    candidate: SideRequest, conditions: Sequence[Condition], task: Task | None = None
+) -> Known:
     """The candidate's size and precision, where conditions are about them and it tells.
+
+    Args:
+        candidate: what is judged.
+        conditions: what was asked.
+        task: whose metrics will be found, too.
 
     Raises:
         EdgeupError: there is no such file, or a condition is about what will not be known.
@@ -34,7 +48,8 @@ def known_of(candidate: SideRequest, conditions: Sequence[Condition]) -> Known:
     if not conditions:
         return Known()
     known = _known(candidate)
-    check_judgeable(conditions, (*COMPARED, *known.facts), "verify", known.why)
+    quantities = (*COMPARED, *(task_quantities(task) if task else ()), *known.facts)
+    check_judgeable(conditions, quantities, "verify", {**_NEEDS_TASK, **known.why})
     return known
 
 
@@ -44,7 +59,7 @@ def _known(candidate: SideRequest) -> Known:
     path = candidate.path
     check_file(path)
     if path.suffix.lower() == ".onnx":
-        return Known({"size": _onnx_bytes(path)}, {"precision": _NOT_SAID})
+        return Known({"size": float(model_bytes(path))}, {"precision": _NOT_SAID})
     if not is_engine(path):
         return Known(why=dict.fromkeys(("size", "precision"), _NO_FILE))
     size: Found = {"size": float(path.stat().st_size)}
@@ -52,14 +67,6 @@ def _known(candidate: SideRequest) -> Known:
         return Known({**size, "precision": _precision_of(path)})
     except EdgeupError as error:
         return Known(size, {"precision": str(error)})
-
-
-def _onnx_bytes(path: Path) -> float:
-    """With the files of weights that it names."""
-    from edgeup.export.load import external_files, load_model
-
-    beside = external_files(load_model(path))
-    return float(path.stat().st_size + sum(file.stat().st_size for file in beside))
 
 
 def _precision_of(engine: Path) -> str:

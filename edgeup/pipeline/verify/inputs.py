@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
+from edgeup.files import sha256_of
 from edgeup.pipeline.picture_input import as_input
 from edgeup.preprocess import Preprocess
 from edgeup.presets import PRESETS, PreprocessChoice
@@ -81,6 +82,7 @@ def make_cases(
         facts: dict[str, Any] = {
             "source": "files",
             "files": [str(path) for path in files.values()],
+            "sha256": [sha256_of(path) for path in files.values()],
             "preprocess": None if preprocess is None else str(preprocess),
         }
     else:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.files import sha256_of
+from edgeup.pipeline.report_beside import NoReport, read_beside
 from edgeup.pipeline.verified import Stage
 from edgeup.pipeline.verify.inputs import InputRequest, closed, make_cases
 from edgeup.pipeline.verify.sides import FileSide, SideRequest
@@ -29,13 +27,13 @@ class Suspects:
 
     Attributes:
         failed_feeds: inputs of the first case that failed; None where none did.
-        tolerance: of the output that failed there.
+        failed: the outputs that failed there, with their tolerances.
         strange_feeds: inputs of the first case in which the candidate alone has NaN or infinity.
         convert: the inputs as the candidate names and types them.
     """
 
     failed_feeds: Feeds | None = None
-    tolerance: Tolerance | None = None
+    failed: Mapping[str, Tolerance] = field(default_factory=dict)
     strange_feeds: Feeds | None = None
     convert: Callable[[Feeds], Feeds] = lambda feeds: feeds
 
@@ -99,8 +97,8 @@ def first_nodes(
     if strange is not None:
         node = look.first_nonfinite(strange, anywhere=candidate.rounded)
         found["first_nonfinite"] = None if node is None else node.to_json()
-    if differing and suspects.failed_feeds is not None and suspects.tolerance is not None:
-        node = look.bisector(suspects.failed_feeds).first_difference(suspects.tolerance)
+    if differing and suspects.failed_feeds is not None:
+        node = look.bisector(suspects.failed_feeds).first_difference(suspects.failed)
         found["first_difference"] = None if node is None else node.to_json()
     return found
 
@@ -143,29 +141,27 @@ class _Look:
 
 def _rewrites(candidate: Path) -> Sequence[Mapping[str, Any]]:
     """Of the report that `optimize` and `export` write beside a model, if it is of this one."""
-    sha256 = sha256_of(candidate)
-    for path in (candidate.with_suffix(".json"), candidate.with_name("report.json")):
-        # A file of that name may be anybody's: what does not fit is passed over.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            report = json.loads(path.read_text(encoding="utf-8"))
-            if report["onnx"]["sha256"] == sha256:
-                return [
-                    {
-                        **entry,
-                        "pass": str(entry["pass"]),
-                        "form": str(entry["form"]),
-                        "nodes": [str(node) for node in entry["nodes"]],
-                    }
-                    for entry in report["rewrites"]
-                ]
-    return ()
+
+    def read(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                **entry,
+                "pass": str(entry["pass"]),
+                "form": str(entry["form"]),
+                "nodes": [str(node) for node in entry["nodes"]],
+            }
+            for entry in report["rewrites"]
+        ]
+
+    found = read_beside(candidate, read)
+    return () if isinstance(found, NoReport) else found
 
 
 def nodes_to_keep(
     reference: Path,
     precision: str,
     inputs: InputRequest,
-    tolerance: Tolerance,
+    tolerances: Mapping[str, Tolerance],
     stage: Stage,
 ) -> Fp32Nodes:
     """The nodes of the reference that must stay float32 while all else is in ``precision``.
@@ -180,4 +176,4 @@ def nodes_to_keep(
     model: ir.Model = load_model(reference)
     specs = closed(input_specs(model), inputs.shapes, None)
     cases = list(make_cases(inputs, specs, read_stored(reference).preprocess).cases)
-    return find_fp32_nodes(model, precision, cases, tolerance, stage)
+    return find_fp32_nodes(model, precision, cases, tolerances, stage)

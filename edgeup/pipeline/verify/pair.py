@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,16 +25,16 @@ from edgeup.pipeline.verify.saving import saving
 from edgeup.pipeline.verify.sides import ReferencePrecision, Side, SideRequest
 from edgeup.pipeline.verify.task import TaskTrack, TruthTrack
 from edgeup.pipeline.verify.tolerance import ToleranceRequest, choose_tolerances
+from edgeup.runtime.bisect import DEFAULT_BUDGET
 from edgeup.runtime.inputs import Case, nudged
 from edgeup.runtime.metrics import ALL_METRICS
 from edgeup.runtime.parity import Comparison
 from edgeup.runtime.parity_report import OutputParity
+from edgeup.runtime.report_head import head
 from edgeup.runtime.saved_outputs import OutputsWriter
 from edgeup.runtime.task_metrics import Task
 from edgeup.runtime.worst_case import WorstCases
 from edgeup.spec import Feeds, Outputs, Tolerance
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class VerifyRequest:
     save_outputs: Path | None = None
     trust: bool = False
     bisect: bool = False
-    bisect_bytes: int = 1 << 30
+    bisect_bytes: int = DEFAULT_BUDGET
     fp32_nodes: Path | None = None
 
 
@@ -85,7 +85,7 @@ class VerifiedPair:
     report: dict[str, Any]
     files: dict[Path, Content]
     suspects: Suspects
-    tolerance: Tolerance
+    tolerances: Mapping[str, Tolerance]
 
 
 def verify(request: VerifyRequest, stage: Stage, stack: ExitStack) -> VerifiedPair:
@@ -123,9 +123,7 @@ def verify(request: VerifyRequest, stage: Stage, stack: ExitStack) -> VerifiedPa
                     break
         stage("looking at the differences")
         sections = run.sections()
-    return VerifiedPair(
-        {**_head(request.command), **sections}, files, run.suspects, run.first_tolerance()
-    )
+    return VerifiedPair({**head(request.command), **sections}, files, run.suspects, run.tolerances)
 
 
 class _Run:
@@ -144,7 +142,7 @@ class _Run:
             self._note([own.format(reference.precision)])
         self._renaming: Renaming | None = None
         self._comparison: Comparison | None = None
-        self._tolerances: dict[str, Tolerance] = {}
+        self.tolerances: dict[str, Tolerance] = {}
         self._validity: dict[str, dict[str, dict[str, int]]] = {}
         self._diagnoses = DiagnosisTrack()
         self._worst = WorstCases()
@@ -159,6 +157,7 @@ class _Run:
 
     def take(self, case: Case, writers: Sequence[OutputsWriter]) -> bool:
         """Run one case and compare; whether it failed."""
+        self._note(_strange_inputs(case))
         wanted = self._reference.outputs(case)
         got = self._candidate.outputs(Case(case.kind, self._convert(case.feeds)))
         for writer, outputs in zip(writers, (wanted, got), strict=False):
@@ -176,7 +175,7 @@ class _Run:
                 {**wanted, **got},
                 (self._reference.precision, self._candidate.precision),
             )
-            self._tolerances = tolerances
+            self.tolerances = tolerances
             self._comparison = Comparison(tolerances, ALL_METRICS)
         failed = self._comparison.add((case.kind, wanted, got), self._nearby(case.feeds))
         self._worst.see(case.feeds, wanted, got, self._comparison.latest())
@@ -189,10 +188,6 @@ class _Run:
         bad = bool(failed) or (self._request.validate and self._is_invalid())
         self._stopped = bad and self._request.fail_fast
         return bad
-
-    def first_tolerance(self) -> Tolerance:
-        """Of the first output."""
-        return next(iter(self._tolerances.values()))
 
     def sections(self) -> dict[str, Any]:
         """The report's, but for its head."""
@@ -247,8 +242,8 @@ class _Run:
     def _suspect(self, case: Case, failed: Sequence[str], wanted: Outputs, got: Outputs) -> None:
         """Remember the inputs of the first case that goes wrong, in either way."""
         if failed and self.suspects.failed_feeds is None:
-            tolerance = self._tolerances[failed[0]]
-            self.suspects = replace(self.suspects, failed_feeds=case.feeds, tolerance=tolerance)
+            tolerances = {name: self.tolerances[name] for name in failed}
+            self.suspects = replace(self.suspects, failed_feeds=case.feeds, failed=tolerances)
         if self.suspects.strange_feeds is None and any(
             np.isfinite(wanted[name]).all() and not np.isfinite(got[name]).all()
             for name in failed
@@ -284,20 +279,18 @@ class _Run:
         self._notes |= dict.fromkeys(notes)
 
 
+def _strange_inputs(case: Case) -> Iterator[str]:
+    """A line for each input that holds what no picture does."""
+    for name, array in case.feeds.items():
+        strange = array.size - int(np.isfinite(array).sum()) if array.dtype.kind == "f" else 0
+        if strange:
+            yield (
+                f"input {name} of {case.kind} holds NaN or infinity in {strange:,} of "
+                f"{array.size:,} elements"
+            )
+
+
 def _converter(candidate: Side, plan: Cases) -> tuple[Callable[[Feeds], Feeds], list[str]]:
     if candidate.inputs is None or candidate.run is None or not plan.specs:
         return (lambda feeds: feeds), []
     return fed_as(candidate.inputs, plan.specs)
-
-
-def _head(command: str) -> dict[str, Any]:
-    from datetime import datetime, timezone
-
-    from edgeup.runtime.environment import environment
-
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command,
-        "environment": environment(),
-    }

@@ -56,6 +56,7 @@ def _tolerance(request: ToleranceRequest, name: str, precisions: list[str]) -> T
         reason="as it was asked for",
         atol=atol or 0.0,
         statistic=statistic,
+        strict=True,
     )
 
 

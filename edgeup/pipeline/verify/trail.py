@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-def trail_of(models: Sequence[ir.Model]) -> Trail:
+def trail_of(models: Sequence[ir.Model], output: str | None = None) -> Trail:
     """The first model's nodes; a value can be compared that has its name and shape in all.
 
     `edgeup.pipeline.verify.alike` gives one name to what corresponds. Rewrites keep the names of
     the values that leave a site; the names of values inside a new form are new. Shapes are inferred
     already.
+
+    Args:
+        models: the reference and the candidate, or one alone.
+        output: only the nodes that lead to this output of the graph.
     """
     reference = models[0].graph
     theirs = {v.name: v for node in models[-1].graph for v in node.outputs if v.name}
-    nodes = list(reference)
-    last = _last_uses(reference)
+    outputs = [v for v in reference.outputs if output is None or v.name == output]
+    nodes = list(reference) if output is None else _leading_to(outputs, reference)
+    last = _last_uses(nodes, outputs)
     shared = {
         v for node in nodes for v in node.outputs if may_correspond(v, theirs.get(v.name or ""))
     }
@@ -73,14 +78,25 @@ def may_correspond(value: ir.Value, other: ir.Value | None) -> bool:
     return not static or value.shape == other.shape
 
 
-def _last_uses(graph: ir.Graph) -> dict[ir.Value, int]:
+def _leading_to(outputs: Sequence[ir.Value], graph: ir.Graph) -> list[ir.Node]:
+    """The nodes that these values are made by and out of, in the graph's order."""
+    wanted = set(outputs)
+    leading: list[ir.Node] = []
+    for node in reversed(list(graph)):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(_read_by(node))
+            leading.append(node)
+    return leading[::-1]
+
+
+def _last_uses(nodes: Sequence[ir.Node], outputs: Sequence[ir.Value]) -> dict[ir.Value, int]:
     """The number of the last node that reads a value, itself or in a graph that it holds."""
     last: dict[ir.Value, int] = {}
-    for index, node in enumerate(graph):
+    for index, node in enumerate(nodes):
         for value in _read_by(node):
             last[value] = index
-    for value in graph.outputs:
-        last[value] = len(graph)
+    for value in outputs:
+        last[value] = len(nodes)
     return last
 
 

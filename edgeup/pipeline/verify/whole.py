@@ -85,7 +85,7 @@ def _with_fp32_nodes(request: VerifyRequest, done: VerifiedPair, stage: Stage) -
     assert request.fp32_nodes is not None  # noqa: S101 - the caller looked
     precision = done.report["candidate"]["precision"]
     check_lowered(precision)
-    found = nodes_to_keep(request.reference.path, precision, request.inputs, done.tolerance, stage)
+    found = nodes_to_keep(request.reference.path, precision, request.inputs, done.tolerances, stage)
     return replace(
         done,
         report={**done.report, "fp32_nodes": found.to_json()},
