@@ -8,19 +8,33 @@ from pathlib import Path
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """The CPU's name as Linux gives it, or the architecture where it gives none.
+    """The CPU's name as Linux gives it.
 
-    Arm kernels write no ``model name``; there the architecture ("aarch64") is all there is.
+    Arm kernels write no ``model name``; there it is the architecture, with the board's name in
+    the device tree ("aarch64 of Raspberry Pi 4 Model B Rev 1.4") or else the cores' maker and
+    part numbers ("aarch64 0x41:0xd0c"), so that times of different machines stay apart.
     """
-    try:
-        text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
+    found: dict[str, dict[str, None]] = {}  # sets that keep their order
+    for line in _read(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "model name" and value.strip():
-            return " ".join(value.split())
-    return platform.processor() or platform.machine()
+        found.setdefault(key.strip(), {})[" ".join(value.split())] = None
+    for name in found.get("model name", ()):
+        if name:
+            return name
+    architecture = platform.processor() or platform.machine()
+    # Device-tree properties end with NUL.
+    board = " ".join(_read(root / "proc/device-tree/model").split("\0")[0].split())
+    if board:
+        return f"{architecture} of {board}"
+    maker, part = ("+".join(found.get(f"CPU {key}", ())) for key in ("implementer", "part"))
+    return f"{architecture} {maker}:{part}" if maker and part else architecture
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def cpu_threads(root: Path = Path("/")) -> int:

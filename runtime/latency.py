@@ -15,7 +15,12 @@ import numpy as np
 from edgeup.errors import EdgeupError
 from edgeup.runtime.cpu import cpu_model, cpu_threads
 from edgeup.runtime.ort_session import OnnxRuntimeSession
-from edgeup.runtime.statistics import histogram, median_interval, percentile
+from edgeup.runtime.statistics import (
+    histogram,
+    least_for_interval,
+    median_interval,
+    percentile,
+)
 from edgeup.runtime.timer import DEFAULT_BUDGET, Budget, Progress, Times, measure
 from edgeup.spec import Feeds, ModelSource
 
@@ -28,8 +33,8 @@ class Latency:
     did not exceed, so it happened. The median of an even number is the mean of the middle two.
     ``cv`` is the standard deviation over the mean; ``drift`` the second half's median over the
     first half's, less 1: far from 0, the machine was still warming up or was disturbed.
-    ``median_interval`` surely holds the median of this run; another run on another day may differ
-    by more. ``histogram`` counts runs between edges.
+    ``median_interval`` surely holds the median of this run, and is None of too few times for one;
+    another run on another day may differ by more. ``histogram`` counts runs between edges.
     """
 
     backend: str
@@ -45,7 +50,7 @@ class Latency:
     p99_ms: float
     cv: float
     drift: float
-    median_interval: dict[str, float]
+    median_interval: dict[str, float] | None
     histogram: dict[str, list[Any]]
 
     @classmethod
@@ -74,11 +79,7 @@ class Latency:
             p99_ms=percentile(times, 99),
             cv=float(times.std() / times.mean()),
             drift=float(drift),
-            median_interval={
-                "low_ms": interval.low,
-                "high_ms": interval.high,
-                "confidence": interval.confidence,
-            },
+            median_interval=None if interval is None else interval.to_json(),
             histogram=histogram(times),
         )
 
@@ -117,14 +118,17 @@ def ratio(a: Times, b: Times, *, confidence: float = 0.95, seed: int = 0) -> Rat
         seed: what the resamples are drawn from.
 
     Raises:
-        EdgeupError: fewer than two rounds, or not the same number of each.
+        EdgeupError: too few rounds for that confidence, or not the same number of each.
     """
-    if a.size != b.size or a.size < 2:
+    found = None
+    if a.size == b.size:
+        ratios = a / b
+        found = median_interval(ratios, confidence=confidence, seed=seed)
+    if found is None:
         raise EdgeupError(
-            f"a ratio needs two or more rounds of both, got {a.size} and {b.size} times"
+            f"a ratio with {confidence:.0%} confidence needs {least_for_interval(confidence)} or "
+            f"more rounds of both, got {a.size} and {b.size} times"
         )
-    ratios = a / b
-    found = median_interval(ratios, confidence=confidence, seed=seed)
     return Ratio(float(np.median(ratios)), found.low, found.high, confidence, ratios.size)
 
 

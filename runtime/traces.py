@@ -30,6 +30,20 @@ class Trace:
     d2h: Span
 
     @property
+    def end(self) -> float:
+        """When all of it was over."""
+        return max(end for _, end in (self.enqueue, self.h2d, self.compute, self.d2h))
+
+    def later(self, ms: float) -> Trace:
+        """The same, so many milliseconds later."""
+        return Trace(
+            *(
+                (start + ms, end + ms)
+                for start, end in (self.enqueue, self.h2d, self.compute, self.d2h)
+            )
+        )
+
+    @property
     def latency(self) -> float:
         """Milliseconds of copies and network."""
         return sum(end - start for start, end in (self.h2d, self.compute, self.d2h))

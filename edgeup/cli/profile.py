@@ -167,6 +167,7 @@ def profile(
         from edgeup.cli.progress import progress
         from edgeup.cli.report_files import report_goals
         from edgeup.files import check_goals
+        from edgeup.pipeline.model_files import model_files
         from edgeup.pipeline.profile.model import profile_file
         from edgeup.pipeline.profile.recorded import Recorded, profile_recorded
         from edgeup.pipeline.profile.request import PERCENTS, ProfileRequest
@@ -174,8 +175,8 @@ def profile(
         from edgeup.runtime.board.watch import DEFAULT_INTERVAL_S
 
         goals = [save_baseline, *report_goals(output), export_times, export_profile]
-        read = (model, versus, baseline, onnx, load_times, load_profile, load_layer_info)
-        check_goals(goals, read)
+        others = (baseline, load_times, load_profile, load_layer_info)
+        check_goals(goals, model_files(model, versus, onnx, others=others))
         gates = _gates(fail_on or (), baseline, max_regression)
         shapes = parse_engine_shapes(shape)
         percents = PERCENTS if percentile is None else parse_percents(percentile)

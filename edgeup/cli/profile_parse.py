@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from edgeup.errors import EdgeupError
+from edgeup.pipeline.quantities import percent_of
 from edgeup.runtime.timer import Budget
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -60,11 +61,12 @@ def parse_percents(texts: Sequence[str]) -> tuple[float, ...]:
     Raises:
         EdgeupError: one is no number above 0 and below 100.
     """
-    parts = [part.strip() for text in texts for part in text.split(",")]
-    for part in parts:
-        if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?", part) or float(part) == 0:
+    found = set()
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        if (percent := percent_of(f"p{part}")) is None:
             raise EdgeupError(f"--percentile {part!r}: wanted numbers between 0 and 100: 90,99.9")
-    return tuple(sorted({float(part) for part in parts}))
+        found.add(percent)
+    return tuple(sorted(found))
 
 
 def parse_share(text: str) -> float:

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeup.cli.summary import facts
+from edgeup.pipeline.baseline import share_text
+from edgeup.pipeline.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,6 +39,7 @@ def profile_summary(report: Mapping[str, Any], files: Sequence[Path]) -> Iterabl
         yield Text()
     for notice in report["notices"]:
         yield Text(f"note: {notice}", style="yellow")
+    yield from _baseline(report["baseline"])
     yield from _gates(report)
     if files:
         yield Text(f"\nwrote {', '.join(map(str, files))}")
@@ -99,19 +102,25 @@ def _how(setting: Mapping[str, Any]) -> str:
 
 
 def _latency(latency: Mapping[str, Any]) -> Text:
-    interval = latency["median_interval"]
     percents = "   ".join(f"{name} {_ms(ms)}" for name, ms in latency["percentiles_ms"].items())
     rate = latency["throughput_per_s"]
     return Text.assemble(
         ("median ", ""),
         (_ms(latency["median_ms"]), "bold"),
-        f"   ({interval['confidence']:.0%} within {_ms(interval['low_ms'])} to "
-        f"{_ms(interval['high_ms'])})\n",
+        f"   ({_within(latency)})\n",
         f"{percents}\n",
         f"min {_ms(latency['min_ms'])}   mean {_ms(latency['mean_ms'])}   "
         f"max {_ms(latency['max_ms'])}   std {_ms(latency['std_ms'])}   cv {latency['cv']:.1%}",
         f"\n{rate:,.1f} inferences per second" if rate is not None else "",
     )
+
+
+def _within(latency: Mapping[str, Any]) -> str:
+    interval = latency["median_interval"]
+    if interval is None:
+        return f"no interval: {latency['no_interval']}"
+    low, high = _ms(interval["low_ms"]), _ms(interval["high_ms"])
+    return f"{interval['confidence']:.0%} within {low} to {high}"
 
 
 def _parts(parts: Mapping[str, Any]) -> Table:
@@ -125,13 +134,14 @@ def _parts(parts: Mapping[str, Any]) -> Table:
 def _versus(report: Mapping[str, Any]) -> Iterable[RenderableType]:
     versus = report["versus"]
     found = versus["ratio"]
-    yield Text(f"\nagainst {versus['model']['path']}, interleaved", style="bold")
+    yield Text(f"\nin turns with {versus['model']['path']}", style="bold")
     yield Text(
         f"  median {_ms(versus['latency']['median_ms'])} there; {found['rounds']} rounds, both "
         f"loaded anew {found['loads']} times\n"
         f"  ratio of {found['of']} {found['median']:.3f} ({found['confidence']:.0%} within "
         f"{found['low']:.3f} to {found['high']:.3f})"
     )
+    yield Text("  each found the caches as the other left them: not the ratio of times alone")
     style = {"slower": "bold red", "faster": "bold green"}.get(versus["verdict"], "bold")
     yield Text(f"  {versus['words']}", style=style)
 
@@ -148,6 +158,9 @@ def _layers(layers: Mapping[str, Any]) -> Iterable[RenderableType]:
                 _ms(stage["mean_ms"]),
                 f"{stage['share']:.1%}",
             )
+        if (rest := layers.get("unstaged")) is not None:
+            values = (str(rest["layers"]), "", _ms(rest["mean_ms"]), f"{rest['share']:.1%}")
+            table.add_row("(no stage)", *values)
         yield Padding(table, (0, 0, 0, 2))
     rows = sorted(layers["rows"], key=lambda row: -row["mean_ms"])
     more = f", the {_COSTLIEST} longest of {len(rows)}" if len(rows) > _COSTLIEST else ""
@@ -188,11 +201,32 @@ def _power(report: Mapping[str, Any]) -> Iterable[RenderableType]:
     if not power["measured"]:
         yield Text(f"\npower: not measured: {power['reason']}")
         return
+    energy = power["energy_per_inference_mj"]
+    above = f"{energy:.2f} mJ per inference above idle" if energy > 0 else "no energy above idle"
     yield Text(
         f"\npower: {power['mean_mw'] / 1e3:.2f} W ({power['total']}), idle "
-        f"{power['idle_mw'] / 1e3:.2f} W; {power['energy_per_inference_mj']:.2f} mJ per inference "
-        "above idle"
+        f"{power['idle_mw'] / 1e3:.2f} W; {above}"
     )
+
+
+def _baseline(held: Mapping[str, Any] | None) -> Iterable[RenderableType]:
+    """Each figure that was held against a saved baseline."""
+    if held is None:
+        return
+    yield Text(f"\nagainst {held['path']}, of {held['model']}", style="bold")
+    table = _table("figure", "then", "now", "change", "allowed")
+    for row in held["figures"]:
+        unit = QUANTITIES[row["quantity"]].unit
+        assert unit is not None  # noqa: S101 - a check has no figure
+        change, most = row["change"], held["max_regression"]
+        table.add_row(
+            row["quantity"],
+            unit.text(row["baseline"], beside=row["now"]),
+            unit.text(row["now"], beside=row["baseline"]),
+            share_text(change, most, "+"),
+            share_text(most, change, "+"),
+        )
+    yield Padding(table, (0, 0, 0, 2))
 
 
 def _gates(report: Mapping[str, Any]) -> Iterable[Text]:
@@ -217,6 +251,6 @@ def _ms(value: float) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        left = heading in ("layer", "stage", "part")
+        left = heading in ("layer", "stage", "part", "figure")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     return table

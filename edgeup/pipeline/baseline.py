@@ -2,6 +2,9 @@
 
 Held against it are what does not scatter much: the median latency, the size of the file, and the
 energy of an inference where both have it.
+
+The setting must be the same: other boards, power modes, threads or shapes are refused. Another
+model, or another version of the backend, is what a baseline is often held against: that is noted.
 """
 
 from __future__ import annotations
@@ -10,14 +13,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.quantities import QUANTITIES
 
 KIND = "baseline"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 HELD = ("latency", "size", "energy")
 
 _LEAST, _MOST = 1e-9, 1e18
@@ -26,17 +29,32 @@ _LEAST, _MOST = 1e-9, 1e18
 
 @dataclass(frozen=True)
 class Baseline:
-    """Figures, and the setting in which alone they can be compared."""
+    """Figures, and the setting in which alone they can be compared.
+
+    Attributes:
+        setting: must be equal.
+        figures: in base units.
+        model: path of its file; ``sha256`` is the file's.
+        software: what ran it, with its version.
+    """
 
     setting: Mapping[str, Any]
     figures: Mapping[str, float]
     model: str
+    sha256: str = ""
+    software: str = ""
 
     @classmethod
-    def of(cls, setting: Mapping[str, Any], facts: Mapping[str, Any], model: str) -> Baseline:
-        """From what a profile found."""
-        figures = {name: facts[name] for name in HELD if isinstance(facts.get(name), float)}
-        return cls(dict(setting), figures, model)
+    def of(
+        cls,
+        setting: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        model: Mapping[str, Any],
+        software: str,
+    ) -> Baseline:
+        """From what a profile found, of a report's ``model``."""
+        figures = {name: facts[name] for name in HELD if _is_figure(facts.get(name))}
+        return cls(dict(setting), figures, model["path"], model["sha256"], software)
 
     def to_bytes(self, command: str) -> bytes:
         """The file."""
@@ -46,6 +64,8 @@ class Baseline:
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "command": command,
             "model": self.model,
+            "sha256": self.sha256,
+            "software": self.software,
             "setting": dict(self.setting),
             "figures": dict(self.figures),
         }
@@ -72,13 +92,18 @@ def read_baseline(path: Path) -> Baseline:
     if not isinstance(setting, dict) or not isinstance(figures, dict) or "latency" not in figures:
         raise EdgeupError(f"--baseline {path} lacks its setting or its figures; save it again")
     for name, value in figures.items():
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if name not in HELD or not is_number or not _LEAST <= value <= _MOST:
+        if name not in HELD or not _is_figure(value):
             raise EdgeupError(
                 f"--baseline {path}: {name[:40]} is {repr(value)[:40]}, which is no such figure"
             )
     held = {name: float(value) for name, value in figures.items()}
-    return Baseline(setting, held, str(document.get("model", "")))
+    texts = (str(document.get(key, "")) for key in ("model", "sha256", "software"))
+    return Baseline(setting, held, *texts)
+
+
+def _is_figure(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and _LEAST <= value <= _MOST
 
 
 def check_setting(baseline: Baseline, path: Path, setting: Mapping[str, Any]) -> None:
@@ -87,13 +112,43 @@ def check_setting(baseline: Baseline, path: Path, setting: Mapping[str, Any]) ->
     Raises:
         EdgeupError: the setting differs; the line says in what.
     """
-    for key, now in setting.items():
-        then = baseline.setting.get(key)
+    for key in (*setting, *(key for key in baseline.setting if key not in setting)):
+        then, now = baseline.setting.get(key), setting.get(key)
         if then != now:
             raise EdgeupError(
-                f"--baseline {path} was measured with {key} {then}, and this run has {now}: no "
-                f"comparison; save a baseline here first"
+                f"--baseline {path} was measured {_difference(key, then, now)}: no comparison; "
+                f"save a baseline here first"
             )
+
+
+def _difference(key: str, then: Any, now: Any) -> str:
+    if key == "measured":
+        return f"{then}, and this run is measured {now}"
+    then, now = ("unknown" if value is None else value for value in (then, now))
+    return f"with {key.replace('_', ' ')} {then}, and this run has {now}"
+
+
+def differences(baseline: Baseline, model: Mapping[str, Any], software: str) -> tuple[str, ...]:
+    """What else is not as it was, and may be why the figures differ; lines for the user.
+
+    Args:
+        baseline: what to hold against.
+        model: as in a report.
+        software: what runs it now, with its version.
+    """
+    found = []
+    if model["sha256"] != baseline.sha256 and not _one_name(model["path"], baseline.model):
+        found.append(f"the baseline is of {baseline.model}, and this is {model['path']}")
+    if software != baseline.software:
+        found.append(f"the baseline was measured by {baseline.software}, and this by {software}")
+    return tuple(found)
+
+
+def _one_name(first: str, second: str) -> bool:
+    """Whether two paths may name one file: one ends as the whole other one does."""
+    a, b = (PurePath(path).parts for path in (first, second))
+    shared = min(len(a), len(b))
+    return a[-shared:] == b[-shared:]
 
 
 def regressions(
@@ -118,7 +173,18 @@ def regressions(
             unit = QUANTITIES[name].unit
             assert unit is not None  # noqa: S101 - those that are held against have units
             failed.append(
-                f"{name} is {unit.text(now)}, {change:+.1%} against the baseline's "
-                f"{unit.text(before)}; {most:.1%} is allowed"
+                f"{name} is {unit.text(now, beside=before)}, {share_text(change, most, '+')} "
+                f"against the baseline's {unit.text(before, beside=now)}; "
+                f"{share_text(most, change)} is allowed"
             )
     return tuple(rows), tuple(failed)
+
+
+def share_text(value: float, beside: float, sign: str = "") -> str:
+    """0.05 as ``5.0%``, with as many digits more as show that it differs from the other."""
+    most = 15  # decimals of a per cent: a double has no more
+    for digits in range(1, most):
+        text, other = (f"{share:{sign}.{digits}%}" for share in (value, beside))
+        if text != other or value == beside:
+            return text
+    return f"{value:{sign}.{most}%}"

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgeup.runtime.board.power import NotMeasured, Power
 from edgeup.runtime.board.state import BoardState
 
 _FELL = 0.95
 """Clocks are reported within a few per cent of what was set; below this share they fell."""
 _BUSY_PERCENT = 90.0
 _IDLE_PERCENT = 10.0
+_HARMLESS = ("hot-surface", "shutdown", "-floor")
+"""Cooling devices that slow nothing down: Orin's warning that its surface is over 70 °C (the board
+throttles at 99), the Nano's before it switches off, and voltage floors of a cold chip."""
+_CAPS = ("cpufreq", "devfreq", "throttle", "balanced", "heavy", "processor")
+"""In the names of those that cap a clock for as long as they are above 0: of JetPack 5 to 7, of
+JetPack 4, and ACPI's. What others mean by a state that stays is not known."""
 
 
 def throttling(
@@ -37,16 +44,27 @@ def throttling(
     return tuple(found)
 
 
+def tells_throttling(state: BoardState) -> bool:
+    """Whether there is anything to see throttling by."""
+    caps = any(clock.max_mhz is not None for clock in state.clocks)
+    return bool(state.cooling or state.over_current or caps)
+
+
 def _cooling(before: BoardState, later: Sequence[BoardState]) -> list[str]:
-    """A cooling device that rose; one of the hardware's alerts that was active at all."""
+    """A cooling device that rose; one that caps a clock that was above 0 at all."""
     found = []
-    for name in later[-1].cooling:
+    for name in dict.fromkeys([*before.cooling, *later[-1].cooling]):
         start = before.cooling.get(name, 0)
         most = max(state.cooling.get(name, 0) for state in later)
-        if "alert" in name and max(most, start) > 0:
+        known = name.lower()
+        if any(word in known for word in _HARMLESS):
+            continue
+        if "alert" in known and max(most, start) > 0:
             found.append(f"{name} was active")
         elif most > start:
             found.append(f"cooling device {name} rose from state {start} to {most}")
+        elif start > 0 and any(word in known for word in _CAPS):
+            found.append(f"cooling device {name} was at state {start} already before the run")
     return found
 
 
@@ -113,6 +131,17 @@ def changed(before: BoardState, after: BoardState) -> list[str]:
     if before.power_mode == after.power_mode:
         return []
     return [f"the power mode changed from {before.power_mode} to {after.power_mode}"]
+
+
+def odd_power(power: Power | NotMeasured) -> list[str]:
+    """An energy above idle that is none."""
+    if isinstance(power, NotMeasured) or power.is_above_idle:
+        return []
+    return [
+        f"the board drew no more in the timed runs ({power.mean_mw / 1e3:.2f} W) than idle before "
+        f"them ({power.idle_mw / 1e3:.2f} W): the energy of an inference above idle is no figure, "
+        f"for limits and baselines it was not measured"
+    ]
 
 
 def other_load(before: BoardState, cores: int) -> list[str]:

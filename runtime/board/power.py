@@ -17,6 +17,9 @@ LEAST_SAMPLES = 10
 """In the timed window, and in the idle one: a disturbed sample then moves a mean by a tenth of
 its own error at most."""
 
+_ROUNDING = 1e-6
+"""Of the energy with idle: what floating-point sums over equal powers may leave above 0."""
+
 _PERIODS, _HICCUP_S, _SHARE = 5.0, 0.25, 0.02
 """The longest time without a sample in the timed window: so many periods; or what a busy machine
 may delay one; or a share of the window that no power between idle and full makes matter."""
@@ -90,6 +93,11 @@ class Power:
     rails_mw: Mapping[str, float]
     energy_per_inference_mj: float
     gross_per_inference_mj: float
+
+    @property
+    def is_above_idle(self) -> bool:
+        """Whether the runs drew more than idle; else the energy above it says nothing."""
+        return self.energy_per_inference_mj > _ROUNDING * self.gross_per_inference_mj
 
     def to_json(self) -> dict[str, Any]:
         """As a report holds it."""

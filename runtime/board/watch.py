@@ -11,7 +11,14 @@ from typing import Any
 
 from edgeup.errors import EdgeupError
 from edgeup.runtime.board.clocks import all_locked
-from edgeup.runtime.board.marks import changed, other_load, throttling, unlocked
+from edgeup.runtime.board.marks import (
+    changed,
+    odd_power,
+    other_load,
+    tells_throttling,
+    throttling,
+    unlocked,
+)
 from edgeup.runtime.board.power import LEAST_SAMPLES, NotMeasured, Power, Window, measure_power
 from edgeup.runtime.board.repeat import Repeater
 from edgeup.runtime.board.sources import PowerSource, find_source
@@ -34,7 +41,8 @@ class BoardRecord:
         jetson: None on another machine.
         locked: whether no clock could move; None where that cannot be read. ``loose`` says so in
             words, and is None where they were locked.
-        throttled: how the board slowed itself down; empty where it did not.
+        throttled: how the board slowed itself down; empty where it did not, None where nothing
+            here tells.
         marks: all that speaks against the figures, these two included, in words.
         power: or why it was not measured.
     """
@@ -45,7 +53,7 @@ class BoardRecord:
     after: BoardState
     locked: bool | None
     loose: str | None
-    throttled: tuple[str, ...]
+    throttled: tuple[str, ...] | None
     marks: tuple[str, ...]
     power: Power | NotMeasured
 
@@ -54,7 +62,7 @@ class BoardRecord:
         return {
             "jetson": None if self.jetson is None else asdict(self.jetson),
             "clocks_locked": self.locked,
-            "throttled": list(self.throttled),
+            "throttled": None if self.throttled is None else list(self.throttled),
             "marks": list(self.marks),
             "before": self.before.to_json(),
             "during": summarize(self.during),
@@ -63,7 +71,7 @@ class BoardRecord:
 
     def refusal(self) -> str | None:
         """Why ``--require-locked-clocks`` does not let these figures stand, or None."""
-        found = [text for text in (self.loose, *self.throttled) if text is not None]
+        found = [text for text in (self.loose, *(self.throttled or ())) if text is not None]
         return f"--require-locked-clocks: {'; '.join(found)}" if found else None
 
 
@@ -71,13 +79,19 @@ def require_locked_clocks(machine: Machine) -> None:
     """Look before anything is measured.
 
     Raises:
-        EdgeupError: a clock can move, or it cannot be read whether one can.
+        EdgeupError: a clock can move, or it cannot be read whether one can; or the board
+            throttles already.
     """
     jetson, state = find_jetson(machine), Probe(machine).look()
     found = unlocked(state, all_locked(state.clocks, gpu=jetson is not None))
     if found is not None:
         remedy = "" if jetson is None else "run sudo jetson_clocks, or "
         raise EdgeupError(f"--require-locked-clocks: {found}; {remedy}leave the option out")
+    if capped := throttling(state, (), state, ()):
+        raise EdgeupError(
+            f"--require-locked-clocks: {'; '.join(capped)}; let the board cool down, or leave the "
+            f"option out"
+        )
 
 
 class BoardWatch:
@@ -153,16 +167,18 @@ class BoardWatch:
         """What was seen; after `end`, and best after leaving, when the last samples are in."""
         during = tuple(self._looks)
         on_gpu = self._jetson is not None
-        before, after = (
-            all_locked(state.clocks, gpu=on_gpu) for state in (self.before, self.after)
-        )
+        ends = (self.before, self.after)
+        before, after = (all_locked(state.clocks, gpu=on_gpu) for state in ends)
         loose = unlocked(self.before, before) or unlocked(self.after, after)
         timed = [look for look in during if look.at_s in self._timed]
-        throttled = throttling(self.before, during, self.after, timed)
+        told = all(map(tells_throttling, ends))
+        throttled = throttling(self.before, during, self.after, timed) if told else None
+        power = self._power()
         marks = [
             *([] if loose is None else [loose]),
             *changed(self.before, self.after),
-            *throttled,
+            *(throttled or ()),
+            *odd_power(power),
             *other_load(self.before, cpu_threads(self._machine.root)),
         ]
         return BoardRecord(
@@ -174,7 +190,7 @@ class BoardWatch:
             loose=loose,
             throttled=throttled,
             marks=tuple(marks),
-            power=self._power(),
+            power=power,
         )
 
     def _rest(self, stack: ExitStack) -> None:

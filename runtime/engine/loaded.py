@@ -54,6 +54,7 @@ class LoadedEngine:
         if options.cuda_graph:
             self._graphs = open_cuda_with_graphs()
         self.cuda: Cuda = self._graphs or open_cuda()
+        self.software = self._library.title
         self.has_int64 = bindings_tensorrt_run.has_int64(self._library.module)
         self._graph: int | None = None
         self._shapes: dict[str, Shape] = {}

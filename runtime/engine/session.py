@@ -44,6 +44,7 @@ class TensorRTSession:
     ) -> None:
         self._label = label
         self._loaded: LoadedEngine | None = LoadedEngine(engine, label, options or RunOptions())
+        self.software = self._loaded.software
         self._limits = self._loaded.limits
         self._has_int64 = self._loaded.has_int64
         self.inputs = tuple(_spec(tensor) for tensor in self._loaded.inputs)

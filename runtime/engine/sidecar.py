@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from edgeup.errors import EdgeupError
-from edgeup.runtime.engine.device import Device
 
 SCHEMA_VERSION = 1
 
@@ -79,13 +78,6 @@ class Here:
     version: str
     device: str | None = None
     compute_capability: str | None = None
-
-    @classmethod
-    def with_gpu(cls, package: str, version: str, gpu: Device | None) -> Here:
-        """From what `bindings_library` and `device` find."""
-        if gpu is None:
-            return cls(package, version)
-        return cls(package, version, gpu.name, gpu.compute_capability)
 
 
 @dataclass(frozen=True)

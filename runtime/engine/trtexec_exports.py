@@ -1,4 +1,4 @@
-"""The JSON files that trtexec writes: ``--exportTimes``, ``--exportProfile``, ``--exportOutput``.
+"""The JSON files that trtexec writes: ``--exportTimes`` and ``--exportProfile``.
 
 Their writers are in ``samples/common/sampleReporting.cpp``. trtexec prints them piece by piece,
 so names are not escaped, and a value that is not a number stands there as C++ prints it (``nan``,
@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from edgeup.errors import EdgeupError
-from edgeup.spec import Array
 
 _ODD_NUMBER = re.compile(r"(?<=[:\[,])(\s*)(-?)(nan|inf)(?:\([^)]*\))?(?=\s*[,}\]])")
-"""``nan``, ``-nan``, ``inf``, ``nan(ind)`` where a number should stand, in text outside quotes."""
+"""``nan``, ``-nan``, ``inf``, ``nan(ind)`` where a number should stand, in text outside quotes: a
+percentage, where no time passed."""
 
 _LONGEST_MS = 1e12
 """30 years: sums of such times are still numbers."""
@@ -47,7 +45,6 @@ class LayerTime:
     name: str
     average: float
     median: float | None
-    percentage: float
 
 
 @dataclass(frozen=True)
@@ -104,48 +101,9 @@ def parse_profile(text: str) -> Profile:
                 name=str(entry.get("name", "")),
                 average=ms("averageMs"),
                 median=ms("medianMs") if "medianMs" in entry else None,
-                # Not a number where no time passed.
-                percentage=_number(entry, "percentage", "--exportProfile"),
             )
         )
     return Profile(int(count), tuple(layers))
-
-
-def parse_outputs(text: str) -> dict[str, Array]:
-    """Read ``--exportOutput``: float32 arrays by name, whatever type they had on the board.
-
-    Raises:
-        EdgeupError: it is not of that form, or its numbers do not fill its dimensions.
-    """
-    outputs = {}
-    for entry in _entries(text, "--exportOutput"):
-        name = str(entry.get("name", ""))
-        dimensions = str(entry.get("dimensions", ""))
-        shape = () if dimensions in ("", "scalar") else _shape(name, dimensions)
-        values = _values(name, entry.get("values"))
-        if values.size != int(np.prod(shape)):
-            raise EdgeupError(
-                f"output {name} of --exportOutput has {values.size} values, and {dimensions} "
-                f"needs {int(np.prod(shape))}; the file was cut short"
-            )
-        outputs[name] = values.reshape(shape)
-    return outputs
-
-
-def _values(name: str, values: Any) -> Array:
-    numbers = isinstance(values, list) and all(isinstance(v, (int, float)) for v in values)
-    try:
-        if numbers:
-            return np.asarray(values, dtype=np.float32)
-    except OverflowError:
-        pass  # an integer beyond every float
-    raise EdgeupError(f"output {name or '(no name)'} of --exportOutput has no list of numbers")
-
-
-def _shape(name: str, dimensions: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+(x\d+)*", dimensions):
-        raise EdgeupError(f"output {name} of --exportOutput has the dimensions {dimensions!r}")
-    return tuple(int(size) for size in dimensions.split("x"))
 
 
 def _entries(text: str, option: str) -> list[Mapping[str, Any]]:

@@ -5,16 +5,24 @@ import json
 import pytest
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.baseline import Baseline, check_setting, read_baseline, regressions
+from edgeup.pipeline.baseline import (
+    Baseline,
+    check_setting,
+    differences,
+    read_baseline,
+    regressions,
+)
 
 SETTING = {"backend": "onnxruntime", "device": "CPU: x", "threads": 2, "inputs": "1x3x8x8:float32"}
 FACTS = {"latency": 10.0, "p99": 15.0, "size": 4e6, "throttled": ""}
+MODEL = {"path": "m.onnx", "sha256": "a1"}
+ORT = "ONNX Runtime 1.2"
 
 
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "B.json"
-    path.write_bytes(Baseline.of(SETTING, FACTS, "m.onnx").to_bytes("edgeup profile m.onnx"))
+    path.write_bytes(Baseline.of(SETTING, FACTS, MODEL, ORT).to_bytes("edgeup profile m.onnx"))
     return path
 
 
@@ -22,7 +30,7 @@ def test_what_was_saved_is_read(saved):
     found = read_baseline(saved)
     assert found.setting == SETTING
     assert found.figures == {"latency": 10.0, "size": 4e6}
-    assert found.model == "m.onnx"
+    assert (found.model, found.sha256, found.software) == ("m.onnx", "a1", ORT)
 
 
 def test_worse_by_more_than_allowed_is_a_line(saved):
@@ -51,6 +59,60 @@ def test_another_setting_is_refused(saved, key):
     check_setting(baseline, saved, SETTING)
     with pytest.raises(EdgeupError, match=f"was measured with {key} .* no comparison"):
         check_setting(baseline, saved, SETTING | {key: "other"})
+    with pytest.raises(EdgeupError, match=f"was measured with {key} .* this run has unknown"):
+        check_setting(baseline, saved, {k: v for k, v in SETTING.items() if k != key})
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (
+            {"board": "Orin NX", "power_mode": "MAXN"},
+            {"board": "Orin NX", "power_mode": "10W"},
+            "with power mode MAXN, and this run has 10W",
+        ),
+        (
+            {"board": "Orin NX", "power_mode": "MAXN"},
+            {"board": "AGX Orin", "power_mode": "MAXN"},
+            "with board Orin NX, and this run has AGX Orin",
+        ),
+        ({}, {"board": "Orin NX"}, "with board unknown, and this run has Orin NX"),
+        ({"board": "Orin NX"}, {}, "with board Orin NX, and this run has unknown"),
+        ({"measured": "alone"}, {"measured": "in turns"}, "alone, and this run is measured in"),
+    ],
+)
+def test_another_board_power_mode_or_way_is_refused(saved, then, now, said):
+    baseline = Baseline(SETTING | then, {"latency": 1.0}, "m")
+    with pytest.raises(EdgeupError, match=f"was measured {said}"):
+        check_setting(baseline, saved, SETTING | now)
+
+
+def test_another_model_or_version_is_noted(saved):
+    baseline = read_baseline(saved)
+    assert differences(baseline, MODEL, ORT) == ()
+    assert differences(baseline, {"path": "x/m.onnx", "sha256": "b2"}, ORT) == ()  # retrained
+    assert differences(baseline, {"path": "n.onnx", "sha256": "a1"}, ORT) == ()  # renamed
+    assert differences(baseline, {"path": "n.onnx", "sha256": "b2"}, "TensorRT 10.7") == (
+        "the baseline is of m.onnx, and this is n.onnx",
+        "the baseline was measured by ONNX Runtime 1.2, and this by TensorRT 10.7",
+    )
+
+
+@pytest.mark.parametrize("energy", [-16.3, 0.0, 1e-12, None, True])
+def test_an_energy_that_is_none_is_not_saved(tmp_path, energy):
+    path = tmp_path / "B.json"
+    path.write_bytes(Baseline.of(SETTING, FACTS | {"energy": energy}, MODEL, ORT).to_bytes("x"))
+    assert read_baseline(path).figures == {"latency": 10.0, "size": 4e6}
+
+
+def test_what_is_just_beyond_is_shown_to_be():
+    baseline = Baseline(SETTING, {"latency": 10.0}, "m")
+    _, (line,) = regressions(baseline, {"latency": 10.500001}, 0.05)
+    assert line == (
+        "latency is 10.5 ms, +5.00001% against the baseline's 10 ms; 5.00000% is allowed"
+    )
+    _, (line,) = regressions(baseline, {"latency": 10.0001}, 0.0)
+    assert line == "latency is 10.0001 ms, +0.001% against the baseline's 10 ms; 0.000% is allowed"
 
 
 @pytest.mark.parametrize(
@@ -60,8 +122,8 @@ def test_another_setting_is_refused(saved, key):
         (b"[" * 100_000, "is not JSON"),
         (b"[]", "was not written by --save-baseline"),
         (b'{"kind": "profile"}', "was not written by --save-baseline"),
-        (b'{"kind": "baseline", "schema_version": 9}', "another version"),
-        (b'{"kind": "baseline", "schema_version": 1}', "lacks its setting or its figures"),
+        (b'{"kind": "baseline", "schema_version": 1}', "another version"),
+        (b'{"kind": "baseline", "schema_version": 2}', "lacks its setting or its figures"),
     ],
 )
 def test_what_is_no_baseline_is_refused(tmp_path, content, reason):

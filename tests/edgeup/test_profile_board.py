@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from importlib.resources import files
 
@@ -15,8 +16,11 @@ from rich.console import Console
 
 from edgeup.cli.profile_summary import profile_summary
 from edgeup.errors import EdgeupError
+from edgeup.html.files import html_of
+from edgeup.pipeline.baseline import read_baseline
+from edgeup.pipeline.gates import parse_conditions
 from edgeup.pipeline.profile.model import profile_file
-from edgeup.pipeline.profile.request import ProfileRequest
+from edgeup.pipeline.profile.request import Gates, ProfileRequest
 from edgeup.runtime.machine import Machine
 from edgeup.runtime.timer import Budget
 
@@ -96,7 +100,9 @@ def test_board_and_power_are_in_the_report(orin):
         **{"board": "NVIDIA Jetson Orin Nano Developer Kit", "l4t": "36.4.3", "jetpack": "6.2"},
         **{"power_mode": "MAXN_SUPER", "power_mode_id": 2},
     }
-    assert (report["board"]["clocks_locked"], report["board"]["marks"]) == (True, [])
+    assert report["board"]["clocks_locked"] is True
+    (mark,) = report["board"]["marks"]  # nothing moves this board's power
+    assert mark.startswith("the board drew no more in the timed runs (6.00 W) than idle")
     assert report["board"]["during"]["looks"] >= 1
     power = report["power"]
     assert (power["source"], power["total_rails"]) == ("sysfs", ["VDD_IN"])
@@ -127,6 +133,75 @@ def test_energy_is_what_the_runs_add(orin):
     assert (power["idle_mw"], power["mean_mw"]) == (pytest.approx(6000), pytest.approx(16000))
     added_mj = 10000 * power["seconds"] / power["inferences"]
     assert power["energy_per_inference_mj"] == pytest.approx(added_mj)
+
+
+def test_an_energy_below_idle_is_no_measurement(orin):
+    request, write = orin
+    ran = []
+
+    def stage(words):
+        if words.startswith("warm-up") and not ran:
+            ran.append(words)
+            write(f"{SENSOR}/curr1_input", 200)
+
+    gates = Gates(parse_conditions(["energy>1mJ,power>100W"]))
+    done = profile_file(replace(request, gates=gates), stage)
+    report = valid(done.report)
+    assert report["power"]["energy_per_inference_mj"] < 0
+    assert report["gates"]["failures"] == ["energy>1mJ: energy was not measured"]
+    (mark,) = report["board"]["marks"]
+    assert "(1.00 W) than idle before them (6.00 W)" in mark
+    assert mark in report["notices"]
+    assert set(done.baseline.figures) == {"latency", "size"}
+
+
+def test_a_board_that_was_capped_before_the_run_is_marked_or_refused(orin):
+    request, write = orin
+    cooler = "sys/class/thermal/cooling_device1"
+    write(f"{cooler}/type", "devfreq-17000000.gpu")
+    write(f"{cooler}/cur_state", 4)
+    for name in ("cur", "min", "max"):
+        write(f"{GPU}/{name}_freq", 510000000)
+    words = "cooling device devfreq-17000000.gpu was at state 4 already before the run"
+    gates = Gates(parse_conditions(["throttled"]))
+    report = valid(profile_file(replace(request, gates=gates), quiet).report)
+    assert report["board"]["throttled"] == [words]
+    assert report["gates"]["failures"] == [f"throttled: {words}"]
+    with pytest.raises(EdgeupError, match=f"--require-locked-clocks: {words}; let the board cool"):
+        profile_file(replace(request, locked_clocks=True), quiet)
+
+
+@pytest.mark.parametrize("is_jetson", [True, False])
+def test_throttling_that_nothing_tells_was_not_measured(orin, is_jetson):
+    request, _ = orin
+    shutil.rmtree(request.machine.root / "sys")
+    if not is_jetson:
+        shutil.rmtree(request.machine.root / "etc")
+        shutil.rmtree(request.machine.root / "proc")
+    gates = Gates(parse_conditions(["throttled,unlocked"]))
+    report = valid(profile_file(replace(request, gates=gates), quiet).report)
+    assert report["board"]["throttled"] is None
+    assert (report["board"]["jetson"] is not None) == is_jetson
+    assert report["gates"]["failures"] == [
+        "throttled: throttled was not measured",
+        "unlocked: unlocked was not measured",
+    ]
+    assert "whether it did cannot be read" in html_of(report).decode()
+
+
+def test_a_baseline_of_another_board_or_power_mode_is_refused(orin, tmp_path):
+    request, write = orin
+    saved = tmp_path / "B.json"
+    saved.write_bytes(profile_file(request, quiet).baseline.to_bytes("x"))
+    held = Gates((), (saved, read_baseline(saved)), 100.0)
+    write("var/lib/nvpmodel/status", "pmode:0001")
+    with pytest.raises(EdgeupError, match="with power mode MAXN_SUPER, and this run has mode 1"):
+        profile_file(replace(request, gates=held), quiet)
+    write("var/lib/nvpmodel/status", "pmode:0002")
+    assert profile_file(replace(request, gates=held), quiet).report["passed"]
+    write("proc/device-tree/model", "NVIDIA Jetson AGX Orin Developer Kit\0")
+    with pytest.raises(EdgeupError, match=r"Orin Nano .*, and this run has .*AGX Orin"):
+        profile_file(replace(request, gates=held), quiet)
 
 
 def test_clocks_that_can_move_are_marked_or_refused(orin):

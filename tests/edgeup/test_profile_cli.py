@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +13,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeup.html.held import held_against
+from edgeup.html.regression import Run
+from edgeup.pipeline.profile.subject import Timed, joined
 from edgeup.runtime.engine.trtexec_exports import parse_profile, parse_times
 from edgeup.runtime.latency import LOADS
 from edgeup.runtime.timer import Measurement, WarmUp
+from edgeup.runtime.traces import Trace
 
 SCHEMA = json.loads((files("edgeup") / "data" / "profile.schema.json").read_text())
 SAMPLES = Path(__file__).parents[1] / "runtime" / "data" / "trtexec"
@@ -114,7 +119,8 @@ def test_a_report_with_everything(edgeup, model, tmp_path):
     rows = report["layers"]["rows"]
     found = parse_profile((tmp_path / "p.json").read_text())
     assert [layer.name for layer in found.layers] == [row["name"] for row in rows]
-    assert sum(layer.percentage for layer in found.layers) == pytest.approx(100, abs=0.01)
+    _, *entries = json.loads((tmp_path / "p.json").read_text())
+    assert sum(entry["percentage"] for entry in entries) == pytest.approx(100, abs=0.01)
 
 
 def test_layers_are_those_of_the_users_model_and_stages_of_its_decoder(edgeup, model):
@@ -187,7 +193,7 @@ def test_a_baseline_is_saved_and_held_against(edgeup, model, timed, tmp_path):
         (1.0, 0, "no difference beyond noise"),
         (1.001, 0, "no difference beyond noise"),
         (1.2, 1, "takes 1.2"),
-        (0.8, 0, "times as long as o.onnx: faster"),
+        (0.8, 0, "times as long as o.onnx in turns with it: faster"),
     ],
 )
 def test_two_models_against_each_other(edgeup, model, timed, tmp_path, factor, status, words):
@@ -200,6 +206,156 @@ def test_two_models_against_each_other(edgeup, model, timed, tmp_path, factor, s
     assert words in " ".join(ran.out.split())
 
 
+def test_times_in_turns_are_not_those_of_a_model_alone(edgeup, model, timed, tmp_path):
+    saved, again = tmp_path / "B.json", ("--max-regression", "5%", "--threads", 1)
+    timed([10.0] * 60, [12.0] * 60)
+    ran = edgeup(
+        *("profile", model, "--vs", model, "--threads", 1, "--save-baseline", saved),
+        *("--fail-on", "latency>11ms", "--format", "json"),
+    )
+    assert ran.status == 0
+    report = valid(ran.json)
+    assert report["setting"]["measured"] == "in turns with another"
+    assert report["versus"]["setting"]["measured"] == "in turns with another"
+    (note,) = [line for line in report["notices"] if "took turns" in line]
+    assert "limits and baselines are of times in turns" in note
+    timed([10.0] * 60)
+    ran = edgeup("profile", model, "--baseline", saved, *again)
+    assert ran.status == 2
+    (line,) = ran.err.splitlines()
+    assert "was measured in turns with another, and this run is measured alone" in line
+    timed([10.0] * 60, [12.0] * 60)
+    assert edgeup("profile", model, "--vs", model, "--baseline", saved, *again).status == 0
+    timed([10.0] * 60)
+    ran = edgeup("profile", model, "--threads", 1, "--format", "json")
+    assert valid(ran.json)["setting"]["measured"] == "alone"
+    assert not [line for line in ran.json["notices"] if "took turns" in line]
+    held = held_against(Run("alone", ran.json), Run("in turns", report))
+    said = "other way of measuring: alone and in turns with another"
+    assert held.not_compared["median latency"] == said
+
+
+def test_what_an_engine_did_in_each_load_comes_after_the_load_before():
+    def load(ms):
+        trace = Trace((0.0, 1.0), (1.0, 2.0), (2.0, ms), (ms, ms + 1))
+        return Timed(np.array([ms]), np.array([0.5]), (trace,))
+
+    found = joined([load(5.0), load(7.0), load(6.0)])
+    assert [trace.compute for trace in found.all_traces()] == [(2, 5), (8, 13), (16, 20)]
+    assert [trace.enqueue for trace in found.all_traces()] == [(0, 1), (6, 7), (14, 15)]
+    assert found.starts.tolist() == [0.5, 6.5, 14.5]
+    assert found.latencies.tolist() == [load(ms).latencies[0] for ms in (5.0, 7.0, 6.0)]
+
+
+@pytest.mark.parametrize(("asked", "made"), [(10, 10), (13, 13), (6, 6), (3, 6)])
+def test_runs_of_both_models_are_as_many_as_asked(edgeup, model, tmp_path, asked, made):
+    out = tmp_path / "t.json"
+    ran = edgeup(
+        *("profile", model, "--vs", model, "--iterations", asked, "--warmup", "1ms"),
+        *("--threads", 1, "--export-times", out, "--format", "json"),
+    )
+    assert valid(ran.json)["latency"]["iterations"] == made
+    said = f"{made} runs were made and not {asked}"
+    assert any(said in line for line in ran.json["notices"]) == (asked != made)
+    starts, ends = (
+        [entry[key] for entry in json.loads(out.read_text())]
+        for key in ("startComputeMs", "endComputeMs")
+    )
+    assert len(starts) == made
+    assert all(end <= start * 1.001 for end, start in zip(ends, starts[1:], strict=False))
+
+
+def test_what_a_baseline_holds_is_shown_where_it_passes(edgeup, model, timed, tmp_path):
+    saved, other = tmp_path / "B.json", decoder(tmp_path / "o.onnx", batch=1)
+    changed = onnx.load(other)
+    changed.graph.name = "retrained"
+    onnx.save(changed, other)
+    timed([10.0] * 20)
+    assert edgeup("profile", model, "--threads", 1, "--save-baseline", saved).status == 0
+    document = json.loads(saved.read_text())
+    saved.write_text(json.dumps(document | {"software": "ONNX Runtime 0.1"}))
+    timed([10.0001] * 20)
+    again = ("--threads", 1, "--baseline", saved, "--max-regression", "5%")
+    ran = edgeup("profile", other, *again)
+    assert ran.status == 0
+    held = " ".join(ran.out.split()).partition("then now change allowed ")[2]
+    assert held.startswith("latency 10 ms 10.0001 ms +0.0% +5.0% size 1.7")
+    notices = valid(edgeup("profile", other, *again, "--format", "json").json)["notices"]
+    assert f"the baseline is of {model}, and this is {other}" in notices
+    (line,) = [line for line in notices if "measured by" in line]
+    assert line.startswith("the baseline was measured by ONNX Runtime 0.1, and this by ONNX R")
+    ran = edgeup("profile", model, *again, "--format", "json")
+    assert not any("the baseline is of" in line for line in valid(ran.json)["notices"])
+
+
+def test_a_regression_just_over_what_is_allowed_is_told_from_it(edgeup, model, timed, tmp_path):
+    saved = tmp_path / "B.json"
+    timed([10.0] * 20)
+    assert edgeup("profile", model, "--threads", 1, "--save-baseline", saved).status == 0
+    timed([10.5001] * 20)
+    ran = edgeup(
+        *("profile", model, "--threads", 1, "--baseline", saved, "--max-regression", "5%"),
+    )
+    assert ran.status == 1
+    assert "+5.001% against the baseline's 10 ms; 5.000% is allowed" in ran.err
+
+
+def test_percentiles_are_judged_however_they_are_spelt(edgeup, model, timed):
+    timed(np.arange(1.0, 1001.0))
+    ran = edgeup(
+        *("profile", model, "--fail-on", "p99.0>990ms,p99.9>999ms,p09>90ms"),
+        *("--percentile", "9,99.900", "--format", "json"),
+    )
+    assert ran.status == 0
+    assert valid(ran.json)["latency"]["percentiles_ms"]["p99.9"] == 999
+    failing = edgeup("profile", model, "--fail-on", "p99.0>989ms,p09>89ms")
+    assert failing.err.splitlines() == [
+        "edgeup: failed: p99.0>989ms: 99th percentile of the latency is 990 ms",
+        "edgeup: failed: p09>89ms: 9th percentile of the latency is 90 ms",
+    ]
+
+
+def test_few_times_have_no_interval_of_their_median(edgeup, model, timed):
+    timed([10.0, 11.0, 12.0, 10.5, 11.5])
+    report = valid(edgeup("profile", model, "--format", "json").json)
+    assert report["latency"]["median_interval"] is None
+    words = "5 times cannot tell it with 95% confidence, 6 can"
+    assert report["latency"]["no_interval"] == words
+    assert f"(no interval: {words})" in " ".join(edgeup("profile", model).out.split())
+
+
+def test_a_report_beside_the_model_that_does_not_fit_is_passed_over(edgeup, model, tmp_path):
+    sha = hashlib.sha256(model.read_bytes()).hexdigest()
+    good = {"pass": "p", "form": "resize", "sites": 2}
+    for forms, taken in (([good], True), (["x"], False), ([good | {"sites": 0}], False)):
+        stages = [{"side": side, "forms": forms} for side in ("lowest", "decoder")]
+        beside = {"onnx": {"sha256": sha}, "stages": stages}
+        model.with_suffix(".json").write_text(json.dumps(beside))
+        ran = edgeup("profile", model, *SHORT, "--layers", "-o", tmp_path / "p.json")
+        assert ran.status == 0
+        layers = valid(json.loads((tmp_path / "p.json").read_text()))["layers"]
+        assert (layers["stages"][0].get("forms") == [good]) == taken
+        assert ("no_forms" in layers) != taken
+
+
+def test_layers_of_no_stage_are_counted_too(edgeup, model, tmp_path):
+    profile = [
+        {"count": 100},
+        {"name": "down + relu", "timeMs": 60, "averageMs": 0.6, "percentage": 60},
+        {"name": "Reformatting CopyNode", "timeMs": 10, "averageMs": 0.1, "percentage": 10},
+        {"name": "head", "timeMs": 30, "averageMs": 0.3, "percentage": 30},
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(profile))
+    load = ("--load-times", SAMPLES / "times_8.2.json", "--load-profile", tmp_path / "p.json")
+    layers = valid(edgeup("profile", model, *load, "--format", "json").json)["layers"]
+    assert layers["unstaged"] == {"layers": 1, "mean_ms": 0.1, "share": pytest.approx(0.1)}
+    staged = sum(stage["mean_ms"] for stage in layers["stages"])
+    assert staged + layers["unstaged"]["mean_ms"] == pytest.approx(layers["total_ms"])
+    ran = edgeup("profile", model, *load, "-o", tmp_path / "r.json")
+    assert "(no stage) 1 0.100 ms 10.0%" in " ".join(ran.out.split())
+    assert "1 layer of no stage took" in (tmp_path / "r.html").read_text()
+
+
 def test_two_models_of_one_name_are_told_apart_by_their_folders(edgeup, model, timed, tmp_path):
     (tmp_path / "old").mkdir()
     other = decoder(tmp_path / "old" / model.name)
@@ -207,7 +363,7 @@ def test_two_models_of_one_name_are_told_apart_by_their_folders(edgeup, model, t
     ran = edgeup("profile", model, "--vs", other, "--fail-on", "slower", "--format", "json")
     here = model.parent.name
     assert ran.json["versus"]["words"] == (
-        f"{here}/m.onnx takes 3.000 times as long as old/m.onnx: slower"
+        f"{here}/m.onnx takes 3.000 times as long as old/m.onnx in turns with it: slower"
     )
     assert f"{here}/m.onnx takes" in ran.err
 
@@ -239,6 +395,11 @@ def test_open_dimensions(edgeup, tmp_path):
     assert "input x: its open first dimension is taken as 1" in report["notices"]
     ran = edgeup("profile", model, *SHORT, "--batch", 3, "--layers", "--format", "json")
     assert valid(ran.json)["model"]["inputs"][0]["shape"] == [3, 3, 16, 16]
+    both = ("--shape", "x:2x3x16x16", "--batch")
+    assert edgeup("profile", model, *SHORT, *both, 2).status == 0
+    refused = edgeup("profile", model, *SHORT, *both, 4)
+    assert refused.status == 2
+    assert "--batch 4: --shape gives input x the first dimension 2; leave one" in refused.err
     ran = edgeup("profile", model, *SHORT, "--shapes=x:2x3x16x16", "--format", "json")
     assert valid(ran.json)["model"]["inputs"][0]["shape"] == [2, 3, 16, 16]
 
@@ -268,6 +429,9 @@ def test_trtexecs_spellings(edgeup, model, tmp_path):
         (["--warmup", "20"], "wanted a time or runs, as in 200ms, 2s or 20it"),
         (["--warmup", "1ms", "--warmUp=2"], "say the same; leave one out"),
         (["--percentile", "101"], "wanted numbers between 0 and 100"),
+        (["--percentile", "0.0"], "wanted numbers between 0 and 100"),
+        (["--fail-on", "p0>1ms"], "unknown quantity of --fail-on 'p0'"),
+        (["--save-baseline", "/proc/b.json"], "output folder /proc is not writable"),
         (["--fail-on", "parity"], "this run of profile does not find parity out"),
         (["--fail-on", "h2d>1ms"], "does not find h2d out"),
         (["--fail-on", "slower"], "does not find slower out"),

@@ -34,7 +34,7 @@ def test_other_warm_ups_are_refused(text):
 
 def test_percentiles():
     assert parse_percents(["50,90", "99.9,90"]) == (50.0, 90.0, 99.9)
-    for text in ("100", "0", "p99", "", "-5", "1e1"):
+    for text in ("100", "0", "00.0", "p99", "", "-5", "1e1"):
         with pytest.raises(EdgeupError, match="between 0 and 100"):
             parse_percents([text])
 

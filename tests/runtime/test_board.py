@@ -165,7 +165,7 @@ class Board:
         for index, (name, value) in enumerate(zones.items()):
             self.write(f"sys/class/thermal/thermal_zone{index}/type", name)
             self.write(f"sys/class/thermal/thermal_zone{index}/temp", value)
-        coolers = {"pwm-fan": 3, "gpu-throttle-alert": 0, "cpufreq-cpu0": 0}
+        coolers = {"pwm-fan": 3, "gpu-throttle-alert": 0, "cpufreq-cpu0": 0, "hot-surface-alert": 0}
         for index, (name, value) in enumerate(coolers.items()):
             self.write(f"sys/class/thermal/cooling_device{index}/type", name)
             self.write(f"sys/class/thermal/cooling_device{index}/cur_state", value)
@@ -228,7 +228,7 @@ def test_state_of_each_board(board, name):
     assert memory.locked is (None if kind.memory == "cap" else True)
     assert all_locked(state.clocks, gpu=True) is True
     assert state.temperatures == {"cpu": 48.468, "gpu": 47.531}
-    assert state.cooling == {"gpu-throttle-alert": 0, "cpufreq-cpu0": 0}
+    assert state.cooling == {"gpu-throttle-alert": 0, "cpufreq-cpu0": 0, "hot-surface-alert": 0}
     assert state.over_current == {"oc1": 0, "oc3": 27390}
     assert state.load_average == (0.1, 0.2, 0.3)
     assert state.power_mode == kind.mode[1]
@@ -495,8 +495,49 @@ def test_a_quiet_run_is_not_called_throttled(board, name):
     def fan(made):
         made.write("sys/class/thermal/cooling_device0/cur_state", 255)
         made.write("sys/class/thermal/thermal_zone1/temp", 71000)
+        made.write("sys/class/thermal/cooling_device3/cur_state", 1)
 
     assert throttled_by(board, fan, name) == ()
+
+
+@pytest.mark.parametrize(
+    ("cooler", "caps"),
+    [
+        *((name, True) for name in ("cpufreq-cpu0", "devfreq-17000000.gpu", "gpu-balanced")),
+        *((name, True) for name in ("gpu-throttle-alert", "cv0-throttle-alert", "Processor")),
+        *((name, False) for name in ("pwm-fan", "hot-surface-alert", "CORE-floor", "LCD")),
+    ],
+)
+def test_a_cap_that_was_there_before_counts_and_fans_and_warnings_do_not(board, cooler, caps):
+    made = board("orin-nano-jp6")
+    made.write("sys/class/thermal/cooling_device2/type", cooler)
+    made.write("sys/class/thermal/cooling_device2/cur_state", 4)
+    with made.watch(no_power="not asked") as watch:
+        watch.begin()
+        watch.end(1)
+    record = watch.record()
+    assert [cooler in words for words in record.throttled or ()] == [True] * caps
+    if caps:
+        with pytest.raises(EdgeupError, match=f"{cooler} was .*; let the board cool down"):
+            require_locked_clocks(made.machine)
+        assert cooler in (record.refusal() or "")
+    else:
+        require_locked_clocks(made.machine)
+        assert record.refusal() is None
+
+
+def test_throttling_is_unknown_where_nothing_tells_of_it(tmp_path):
+    with BoardWatch(Machine(root=tmp_path, which=lambda name: None)) as watch:
+        watch.end(1)
+    record = watch.record()
+    assert record.throttled is None
+    assert record.to_json()["throttled"] is None
+    made = Board.__new__(Board)
+    made.root, made.programs = tmp_path, {}
+    made.clocks("sys/devices/system/cpu/cpufreq/policy0", "scaling_", 1e3, 4700, False)
+    with BoardWatch(made.machine) as watch:
+        watch.end(1)
+    assert watch.record().throttled == ()
 
 
 def test_a_changed_power_mode_and_other_load_are_marked(board):

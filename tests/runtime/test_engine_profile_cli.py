@@ -194,7 +194,7 @@ def test_several_streams_against_another_model(edgeup, engine, model, monkeypatc
     assert (pytest.approx(versus["ratio"]["median"]), versus["verdict"]) == wanted
     if other == "onnx":
         assert versus["words"] == (
-            "m.engine takes 0.500 times as long per inference as m.onnx: faster"
+            "m.engine takes 0.500 times as long per inference as m.onnx in turns with it: faster"
         )
 
 

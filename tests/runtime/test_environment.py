@@ -220,6 +220,28 @@ def test_desktop_with_a_gpu(tmp_path):
     assert {"torch 2.13.0", "TensorRT for RTX 1.7.1.116"} <= set(world.lines("ok"))
 
 
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ({"proc/device-tree/model": b"Raspberry Pi 5 Model B Rev 1.0\0"}, "Raspberry Pi 5 Model B"),
+        (
+            {
+                "proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n"
+                "processor\t: 1\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n"
+            },
+            " 0x41:0xd0b+0xd05",
+        ),
+    ],
+)
+def test_cpus_without_a_name_are_told_apart(tmp_path, files, name):
+    world = World(tmp_path)
+    plain = world.examine().cpu
+    for path, content in files.items():
+        world.file(path, content)
+    assert world.examine().cpu.startswith(plain)
+    assert name in world.examine().cpu
+
+
 def test_a_bare_desktop_gets_notes_and_no_problem(tmp_path):
     world = World(tmp_path, architecture="x86_64")
     remedies = {one.level: [] for one in findings(world.examine())}

@@ -31,6 +31,7 @@ def test_a_percentile_is_a_time_that_happened():
 def test_one_run_is_enough_for_a_summary():
     latency = Latency.from_times(np.array([4.0]), backend="x", device="y", threads=1)
     assert (latency.p99_ms, latency.std_ms, latency.drift) == (4.0, 0.0, 0.0)
+    assert latency.median_interval is None
 
 
 @pytest.mark.parametrize("times", [[], [1.0, np.nan], [0.0, 1.0]])
@@ -67,10 +68,11 @@ def test_a_smaller_confidence_gives_a_narrower_interval():
     assert narrow.high - narrow.low < wide.high - wide.low
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 4)])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (5, 5), (0, 0), (10, 11)])
 def test_a_ratio_needs_rounds_of_both(n, m):
-    with pytest.raises(EdgeupError, match=f"got {n} and {m} times"):
+    with pytest.raises(EdgeupError, match=f"needs 6 or more rounds of both, got {n} and {m} times"):
         ratio(np.ones(n), np.ones(m))
+    assert ratio(np.ones(6), np.full(6, 2.0)).median == 0.5
 
 
 def test_a_ratio_over_loads_holds_the_truth_as_often_as_it_says():

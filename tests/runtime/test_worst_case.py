@@ -63,11 +63,46 @@ def test_a_large_map_is_shrunk_and_its_one_wrong_pixel_stays() -> None:
 
     views = worst(cases("a", shape=(1, 1, 400, 131)), wrong)
     said = views.to_json()
-    assert said["scale"] == 4
+    assert said["scale"] == 3
     error = next(p for p in said["pictures"] if p["shows"] == "error")
     assert max(error["height"], error["width"]) <= LARGEST
     assert error["range"][1] == pytest.approx(3.0)
-    assert tuple(opened(error)[301 // 4, 77 // 4]) == tuple(INFERNO[254])
+    assert tuple(opened(error)[301 // 3, 77 // 3]) == tuple(INFERNO[254])
+
+
+@pytest.mark.parametrize("period", [2, 4, 8])
+@pytest.mark.parametrize("size", [300, 448, 640, 1100])
+def test_a_pattern_of_every_other_pixel_is_seen_in_a_large_map(size: int, period: int) -> None:
+    rows, columns = np.indices((size, size)) // (period // 2) % 2
+    board = (rows ^ columns)[None, None].astype(np.float32)
+    [parity] = run_parity(
+        lambda feeds: {"y": feeds["x"] * 2},
+        lambda feeds: {"y": feeds["x"] * 2},
+        [Case("board", {"x": board})],
+        STRICT,
+    )
+    shown = {picture["shows"]: opened(picture) for picture in parity.views.to_json()["pictures"]}
+    assert max(shown["input"].shape) <= LARGEST < size
+    for name in ("input", "reference", "candidate"):
+        colours = shown[name][:-1, :-1]  # an edge's last pixel is that of no whole block
+        kinds, counts = np.unique(colours.reshape(-1, 3), axis=0, return_counts=True)
+        assert len(kinds) == 2, name
+        assert 0.4 < counts[0] / counts.sum() < 0.6
+        assert (colours[period:] == colours[:-period]).all()  # with the period that it has
+
+
+def test_each_side_tells_its_own_range_and_both_have_the_same_colours() -> None:
+    def wrong(kind, output):
+        output *= 3
+
+    views = worst(cases("a", shape=(1, 1, 400, 131)), wrong)
+    shown = {picture["shows"]: picture for picture in views.to_json()["pictures"]}
+    values = cases("a", shape=(1, 1, 400, 131))[0].feeds["x"] * 2
+    own = [float(values.min()), float(values.max())]
+    assert shown["reference"]["values"] == own
+    assert shown["candidate"]["values"] == pytest.approx([3 * value for value in own])
+    for side in ("reference", "candidate"):
+        assert shown[side]["range"] == [own[0], shown["candidate"]["values"][1]]
 
 
 def test_what_is_not_finite_is_magenta() -> None:

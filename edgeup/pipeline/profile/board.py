@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from edgeup.pipeline.profile.request import ProfileRequest
+from edgeup.runtime.board.power import Power
 from edgeup.runtime.board.watch import BoardRecord, BoardWatch
 
 
@@ -50,11 +51,14 @@ def board_sections(record: BoardRecord) -> dict[str, Any]:
 
 def board_facts(record: BoardRecord) -> dict[str, float | str]:
     """For gates: what was not measured is missing."""
-    facts: dict[str, float | str] = {"throttled": "; ".join(record.throttled)}
+    facts: dict[str, float | str] = {}
+    if record.throttled is not None:
+        facts["throttled"] = "; ".join(record.throttled)
     if record.locked is not None:
         facts["unlocked"] = "" if record.locked else "the clocks could move"
-    power = record.power.to_json()
-    if power["measured"]:
-        facts["power"] = float(power["mean_mw"]) * 1e-3
-        facts["energy"] = float(power["energy_per_inference_mj"])
+    power = record.power
+    if isinstance(power, Power):
+        facts["power"] = power.mean_mw * 1e-3
+        if power.is_above_idle:
+            facts["energy"] = power.energy_per_inference_mj
     return facts

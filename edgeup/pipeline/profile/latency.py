@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeup.runtime.statistics import Sample, Summary, histogram
+from edgeup.pipeline.quantities import percentile_name
+from edgeup.runtime.statistics import Sample, Summary, histogram, no_interval
 from edgeup.runtime.timer import WarmUp
 from edgeup.runtime.traces import PARTS, Trace, part_times
 
@@ -22,26 +23,18 @@ def latency_section(
         "threads": threads,
         "iterations": times.size,
         "median_ms": summary.median,
-        "median_interval": {
-            "low_ms": summary.interval.low,
-            "high_ms": summary.interval.high,
-            "confidence": summary.interval.confidence,
-        },
+        "median_interval": None if summary.interval is None else summary.interval.to_json(),
+        **({"no_interval": no_interval(times.size)} if summary.interval is None else {}),
         "mean_ms": summary.mean,
         "min_ms": summary.min,
         "max_ms": summary.max,
         "std_ms": summary.std,
-        **{f"{percent_name(p)}_ms": summary.percentiles[p] for p in (90, 95, 99)},
-        "percentiles_ms": {percent_name(p): ms for p, ms in summary.percentiles.items()},
+        **{f"{percentile_name(p)}_ms": summary.percentiles[p] for p in (90, 95, 99)},
+        "percentiles_ms": {percentile_name(p): ms for p, ms in summary.percentiles.items()},
         "cv": summary.cv,
         "drift": summary.drift,
         "histogram": histogram(times),
     }
-
-
-def percent_name(percent: float) -> str:
-    """``p99``, ``p99.9``."""
-    return f"p{percent:g}"
 
 
 def parts_section(traces: Sequence[Trace]) -> dict[str, Any]:

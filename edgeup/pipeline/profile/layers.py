@@ -223,6 +223,7 @@ def layers_section(layers: Layers) -> dict[str, Any]:
         "total_ms": whole,
         "rows": rows,
         "stages": staged,
+        **stages.rest(whole),
         **({} if layers.onnx is None or not staged else forms_beside(layers.onnx, staged)),
     }
 
@@ -248,27 +249,35 @@ class _Stages:
             self.of_row.append(staged[-1] if staged else None)
 
     def section(self, whole: float) -> list[dict[str, Any]]:
-        found = []
-        for number, stage in enumerate(self._stages):
-            own = [
-                row.mean_ms
-                for row, place in zip(self._layers.rows, self.of_row, strict=True)
-                if place == number
-            ]
-            found.append(
-                {
-                    "name": stage.name,
-                    "side": stage.side,
-                    "height": stage.height,
-                    "width": stage.width,
-                    "channels": stage.channels,
-                    "macs": stage.macs,
-                    "layers": len(own),
-                    "mean_ms": sum(own),
-                    "share": sum(own) / whole if whole else 0.0,
-                }
-            )
-        return found
+        return [
+            {
+                "name": stage.name,
+                "side": stage.side,
+                "height": stage.height,
+                "width": stage.width,
+                "channels": stage.channels,
+                "macs": stage.macs,
+                **self._taken(number, whole),
+            }
+            for number, stage in enumerate(self._stages)
+        ]
+
+    def rest(self, whole: float) -> dict[str, Any]:
+        """``unstaged``: what the layers of no stage take, where there are any beside stages."""
+        found = self._taken(None, whole)
+        return {"unstaged": found} if self._stages and found["layers"] else {}
+
+    def _taken(self, stage: int | None, whole: float) -> dict[str, Any]:
+        own = [
+            row.mean_ms
+            for row, place in zip(self._layers.rows, self.of_row, strict=True)
+            if place == stage
+        ]
+        return {
+            "layers": len(own),
+            "mean_ms": sum(own),
+            "share": sum(own) / whole if whole else 0.0,
+        }
 
 
 def _label(node: ir.Node) -> str:

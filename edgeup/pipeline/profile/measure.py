@@ -71,7 +71,7 @@ def _in_turns(
                 name: open_subject(paths[name], request, alone=False, stack=stack) for name in order
             }
             subjects = {name: opened[name] for name in paths}
-            budget = share_of(request.budget, LOADS, first=load == 0)
+            budget = share_of(request.budget, LOADS, load)
             start = begin if load == 0 else lambda: None
             measured = _run(subjects, budget, request.seed + load, tell, start)
             for name, subject in subjects.items():
@@ -81,16 +81,22 @@ def _in_turns(
     return Found(warmup, tuple(parts[MODEL]), tuple(parts[OTHER]), subjects[OTHER])
 
 
-def share_of(budget: Budget, parts: int, *, first: bool) -> Budget:
-    """A budget for one of several parts; after the first, the machine is warm already."""
-    most = None if budget.max_rounds is None else -(-budget.max_rounds // parts)
+def share_of(budget: Budget, parts: int, number: int) -> Budget:
+    """A budget for one of several parts; after the first, the machine is warm already.
+
+    The rounds of the parts are those of the whole, or one in each part where these are fewer.
+    """
+
+    def share(rounds: int) -> int:
+        return max(1, rounds // parts + (number < rounds % parts))
+
     part = replace(
         budget,
         duration_s=budget.duration_s / parts,
-        min_rounds=-(-budget.min_rounds // parts),
-        max_rounds=most,
+        min_rounds=share(budget.min_rounds),
+        max_rounds=None if budget.max_rounds is None else share(budget.max_rounds),
     )
-    if first:
+    if number == 0:
         return part
     again = min(budget.warmup_s, 0.05)
     return replace(part, warmup_s=again, warmup_rounds=2, warmup_limit_s=again)

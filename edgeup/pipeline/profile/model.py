@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
 from edgeup.errors import EdgeupError
-from edgeup.pipeline.baseline import Baseline, check_setting, regressions
+from edgeup.pipeline.baseline import Baseline, check_setting, differences, regressions
 from edgeup.pipeline.gates import failures, gates_section
 from edgeup.pipeline.profile.board import board_facts, board_sections
 from edgeup.pipeline.profile.latency import (
@@ -37,12 +36,19 @@ from edgeup.runtime.board.watch import require_locked_clocks
 from edgeup.runtime.latency import LOADS, ratio_of_loads
 from edgeup.runtime.memory import Memory, forget_peak, memory
 from edgeup.runtime.overhead import empty_model_ms
+from edgeup.runtime.report_head import head
 from edgeup.runtime.statistics import Summary
 from edgeup.runtime.traces import Trace
 from edgeup.spec import TensorSpec
 
 SCHEMA_VERSION = 1
 NO_DIFFERENCE = "no difference beyond noise"
+IN_TURNS = (
+    "two models took turns, and each found the caches as the other had left them: alone, a model "
+    "may take a third of the time, and two of unequal size may have another ratio; the interval of "
+    "the ratio, limits and baselines are of times in turns: leave --vs out for a model's own"
+)
+"""A small network beside one that evicts it from the caches took 3 times as long as alone."""
 
 Stage = Callable[[str], None]
 
@@ -81,16 +87,19 @@ def profile_file(request: ProfileRequest, stage: Stage) -> Profiled:
     check_layer_model(request.onnx)
     if request.locked_clocks:
         require_locked_clocks(request.machine)
+    changed: tuple[str, ...] = ()
     with ExitStack() as stack:
         stage(f"loading {request.model.name}")
         subject, memory_sections = _opened(request, stack)
         if request.gates.baseline is not None:
             path, baseline = request.gates.baseline
             check_setting(baseline, path, subject.setting)
+            changed = differences(baseline, subject.facts, subject.software)
         found, record = measure_subject(request, subject, stage)
         stage("summarizing")
         report, facts = _report(request, subject, found)
         layers = _layers(request, subject, stage) if request.layers else None
+    report["notices"] += changed
     if record is not None:
         report |= board_sections(record)
         facts |= board_facts(record)
@@ -105,7 +114,7 @@ def profile_file(request: ProfileRequest, stage: Stage) -> Profiled:
         report["layers"] = {**layers_section(layers), **roof_section(report, layers.precision)}
         report["notices"] += layers.notices
     judge(report, facts, request.gates)
-    saved = Baseline.of(subject.setting, facts, str(request.model))
+    saved = Baseline.of(subject.setting, facts, subject.facts, subject.software)
     return Profiled(report, joined(found.model).all_traces, layers, saved)
 
 
@@ -161,21 +170,16 @@ def _memory(before: Memory, after: Memory) -> dict[str, Any]:
 def _report(
     request: ProfileRequest, subject: Subject, found: Found
 ) -> tuple[dict[str, Any], dict[str, float | str]]:
-    from edgeup.runtime.environment import environment
-
     section, facts, notices = _figures(request, subject, joined(found.model))
     report: dict[str, Any] = {
         "kind": "profile",
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": request.command,
+        **head(request.command),
         "model": subject.facts,
         "setting": {**subject.setting, "seed": request.seed},
         "warmup": warmup_section(found.warmup),
         "latency": section,
         "overhead": _overhead(subject),
         "versus": None,
-        "environment": environment(),
         "notices": [*subject.notices, *notices],
         "board": None,
         "power": None,
@@ -185,6 +189,12 @@ def _report(
             f"the times had not settled after {found.warmup.seconds:.1f} s of warm-up"
         )
     if found.against is not None:
+        report["notices"].append(IN_TURNS)
+        if (request.budget.max_rounds or LOADS) < LOADS:
+            report["notices"].append(
+                f"{LOADS} runs were made and not {request.budget.max_rounds}: --vs loads both "
+                f"models {LOADS} times"
+            )
         report["versus"], more = _versus(request, subject, found.against, found)
         facts |= more
     return report, facts
@@ -222,7 +232,10 @@ def _versus(
         words = NO_DIFFERENCE
     else:
         each = " per inference" if overlap else ""
-        words = f"{names[0]} takes {gain.median:.3f} times as long{each} as {names[1]}: {verdict}"
+        words = (
+            f"{names[0]} takes {gain.median:.3f} times as long{each} as {names[1]} in turns with "
+            f"it: {verdict}"
+        )
     return (
         {
             "model": other.facts,

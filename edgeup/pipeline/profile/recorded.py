@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +12,7 @@ import numpy as np
 from edgeup.errors import EdgeupError
 from edgeup.files import sha256_of
 from edgeup.pipeline.gates import Condition, check_judgeable
+from edgeup.pipeline.model_files import model_bytes
 from edgeup.pipeline.profile.latency import latency_facts, latency_section
 from edgeup.pipeline.profile.layers import (
     Layers,
@@ -20,13 +20,13 @@ from edgeup.pipeline.profile.layers import (
     read_model,
     recorded_layers,
 )
-from edgeup.pipeline.profile.model import SCHEMA_VERSION, judge, not_measured
+from edgeup.pipeline.profile.model import judge, not_measured
 from edgeup.pipeline.profile.request import PERCENTS, Gates
-from edgeup.pipeline.profile.subject import bytes_beside
 from edgeup.pipeline.quantities import ANY_PERCENTILE
 from edgeup.pipeline.sections import tensor_section
 from edgeup.runtime.engine.layer_info import parse_layers
 from edgeup.runtime.engine.trtexec_exports import Query, parse_profile, parse_times
+from edgeup.runtime.report_head import head
 from edgeup.runtime.statistics import Summary
 from edgeup.spec import TensorSpec
 
@@ -75,8 +75,6 @@ def profile_recorded(request: Recorded) -> dict[str, Any]:
     Raises:
         EdgeupError: a file cannot be read, or is not what that option writes.
     """
-    from edgeup.runtime.environment import environment
-
     check_judgeable(request.conditions, JUDGED, "profile --load-times")
     if request.layer_info is not None and request.profile is None:
         raise EdgeupError("--load-layer-info says more of the layers in --load-profile: give both")
@@ -93,9 +91,7 @@ def profile_recorded(request: Recorded) -> dict[str, Any]:
     facts["size"] = float(described["bytes"])
     report: dict[str, Any] = {
         "kind": "profile",
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": request.command,
+        **head(request.command),
         "model": described,
         "setting": {
             "backend": "trtexec",
@@ -107,7 +103,6 @@ def profile_recorded(request: Recorded) -> dict[str, Any]:
         "latency": section,
         "overhead": None,
         "versus": None,
-        "environment": environment(),
         "notices": [
             "nothing was run here: the times are those in trtexec's files, and the environment "
             "is this machine's",
@@ -131,7 +126,7 @@ def _described(path: Path, model: ir.Model) -> dict[str, Any]:
         "name": path.stem,
         "path": str(path),
         "kind": "onnx",
-        "bytes": path.stat().st_size + bytes_beside(path),
+        "bytes": model_bytes(path),
         "sha256": sha256_of(path),
         "inputs": [tensor_section(spec) for spec in input_specs(model)],
         "outputs": [

@@ -12,12 +12,14 @@ import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
 from edgeup.files import sha256_of
+from edgeup.pipeline.model_files import model_bytes
 from edgeup.pipeline.profile.request import ProfileRequest
 from edgeup.pipeline.sections import tensor_section
 from edgeup.runtime.cpu import cpu_model
 from edgeup.runtime.engine.session import TensorRTSession
 from edgeup.runtime.engine.traced import TracedRuns
 from edgeup.runtime.inputs import test_inputs
+from edgeup.runtime.jetson import find_jetson
 from edgeup.runtime.latency import ONNX_RUNTIME_CPU
 from edgeup.runtime.ort_session import OnnxRuntimeSession
 from edgeup.runtime.sessions import is_engine, open_session
@@ -40,6 +42,7 @@ class Subject:
         work: one run, on every stream.
         traced: the same, where the backend tells its parts apart.
         threads: of the CPU.
+        software: the backend and its version.
         notices: what a user should know.
     """
 
@@ -51,6 +54,7 @@ class Subject:
     work: Callable[[], None]
     traced: TracedRuns | None
     threads: int
+    software: str
     notices: tuple[str, ...] = ()
 
     def timed(self, name: str, measured: Measurement) -> Timed:
@@ -95,17 +99,28 @@ class Timed:
         """
         return self.host / self.streams
 
+    @property
+    def end(self) -> float:
+        """Milliseconds from the measurement's begin until all was done."""
+        by_trace = max((trace.end for trace in self.traces or ()), default=0.0)
+        return max(float(self.starts[-1] + self.host[-1]), by_trace)
+
     def all_traces(self) -> tuple[Trace, ...]:
         """What each inference did, and when."""
         return traces_of_runs(self.starts, self.host) if self.traces is None else self.traces
 
 
 def joined(parts: Sequence[Timed]) -> Timed:
-    """One after the other, each counted from its own start."""
-    traces = [trace for part in parts for trace in part.traces or ()]
+    """One after the other: each begins where the one before it ended."""
+    begins = np.cumsum([0.0, *(part.end for part in parts)])[:-1].tolist()
+    traces = [
+        trace.later(begin)
+        for part, begin in zip(parts, begins, strict=True)
+        for trace in part.traces or ()
+    ]
     return Timed(
         np.concatenate([part.host for part in parts]),
-        np.concatenate([part.starts for part in parts]),
+        np.concatenate([part.starts + begin for part, begin in zip(parts, begins, strict=True)]),
         None if parts[0].traces is None else tuple(traces),
         parts[0].streams,
     )
@@ -125,7 +140,9 @@ def open_subject(path: Path, request: ProfileRequest, *, alone: bool, stack: Exi
         EdgeupError: it cannot be loaded, or its inputs' shapes are open.
     """
     if is_engine(path):
-        return _engine(path, request, stack)
+        return _engine(path, request, stack, alone=alone)
+    import onnxruntime
+
     session = stack.enter_context(
         OnnxRuntimeSession(path, threads=request.threads, yield_cores=not alone)
     )
@@ -133,9 +150,10 @@ def open_subject(path: Path, request: ProfileRequest, *, alone: bool, stack: Exi
     feeds = _feeds(specs, request.seed)
     setting = {
         "backend": ONNX_RUNTIME_CPU,
-        "device": f"CPU: {cpu_model()}",
+        "device": f"CPU: {cpu_model(request.machine.root)}",
         "threads": session.threads,
         "inputs": _inputs_text(specs),
+        **_conditions(request, alone=alone),
     }
     return Subject(
         path=path,
@@ -146,11 +164,21 @@ def open_subject(path: Path, request: ProfileRequest, *, alone: bool, stack: Exi
         work=session.bind(feeds),
         traced=None,
         threads=session.threads,
+        software=f"ONNX Runtime {onnxruntime.__version__}",
         notices=notices,
     )
 
 
-def _engine(path: Path, request: ProfileRequest, stack: ExitStack) -> Subject:
+def _conditions(request: ProfileRequest, *, alone: bool) -> dict[str, Any]:
+    """Of the setting: what moves times beside model, backend and device; a Jetson's power mode."""
+    found: dict[str, Any] = {"measured": "alone" if alone else "in turns with another"}
+    jetson = find_jetson(request.machine)
+    if jetson is not None:
+        found |= {"board": jetson.board, "power_mode": jetson.power_mode}
+    return found
+
+
+def _engine(path: Path, request: ProfileRequest, stack: ExitStack, *, alone: bool) -> Subject:
     from edgeup.runtime.engine.device import find_device
 
     said: list[str] = []
@@ -173,6 +201,7 @@ def _engine(path: Path, request: ProfileRequest, stack: ExitStack) -> Subject:
         "cuda_graph": request.cuda_graph,
         "data_transfers": request.transfers,
         "inputs": _inputs_text(specs),
+        **_conditions(request, alone=alone),
     }
     return Subject(
         path=path,
@@ -183,6 +212,7 @@ def _engine(path: Path, request: ProfileRequest, stack: ExitStack) -> Subject:
         work=traced,
         traced=traced,
         threads=1,
+        software=first.software,
         notices=(*dict.fromkeys(said), *notices),
     )
 
@@ -198,6 +228,9 @@ def _closed(
         dims: list[Dim] = list(spec.shape)
         if spec.name in given:
             dims = list(_fitting(spec, given[spec.name], path))
+            if request.batch is not None and dims and not isinstance(spec.shape[0], int):
+                _check_batch(spec.name, dims[0], request.batch)
+                used_batch = True
         elif dims and not isinstance(dims[0], int):
             if request.batch is None and all(isinstance(dim, int) for dim in dims[1:]):
                 notices.append(f"input {spec.name}: its open first dimension is taken as 1")
@@ -218,6 +251,14 @@ def _closed(
             f"({', '.join(map(str, closed))}); export it with --dynamic batch, or leave it out"
         )
     return tuple(closed), tuple(notices)
+
+
+def _check_batch(name: str, first: Dim, batch: int) -> None:
+    if first != batch:
+        raise EdgeupError(
+            f"--batch {batch}: --shape gives input {name} the first dimension {first}; leave one "
+            f"of the two out"
+        )
 
 
 def _named(
@@ -266,17 +307,8 @@ def _facts(
         "name": path.stem,
         "path": str(path),
         "kind": kind,
-        "bytes": path.stat().st_size + bytes_beside(path),
+        "bytes": model_bytes(path),
         "sha256": sha256_of(path),
         "inputs": [tensor_section(spec) for spec in inputs],
         "outputs": [tensor_section(spec) for spec in outputs],
     }
-
-
-def bytes_beside(path: Path) -> int:
-    """Bytes of the files of weights that an ONNX file names."""
-    if is_engine(path):
-        return 0
-    from edgeup.export.load import external_files, load_model
-
-    return sum(file.stat().st_size for file in external_files(load_model(path)))
