@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from edgeup.runtime.parity_report import CaseParity
 from edgeup.runtime.png import palette_png, rgb_png
 from edgeup.spec import Array, Feeds
 
-LARGEST = 128
+LARGEST = 224
 """Pixels of a picture's longer side: all of them lie in a report, as text."""
 
 _Badness: TypeAlias = "tuple[bool, tuple[bool, float, float]]"
@@ -27,7 +27,8 @@ _Badness: TypeAlias = "tuple[bool, tuple[bool, float, float]]"
 class Views:
     """One output in one case, small: planes ``h w`` of the channel with the largest error.
 
-    ``scale``: so many pixels of a side became one.
+    ``scale``: of so many pixels of a side one is shown, see `_sampled`; ``values``: the smallest
+    and the largest of the reference and of the candidate, before they were made small.
     """
 
     case: str
@@ -38,6 +39,7 @@ class Views:
     reference: Array
     candidate: Array
     error: Array
+    values: Mapping[str, tuple[float, float]]
 
     def to_json(self) -> dict[str, Any]:
         """The pictures as PNG in base64, with what they show."""
@@ -89,17 +91,18 @@ def _views(kind: str, feeds: Feeds, wanted: Array | None, got: Array | None) -> 
     error[np.isnan(error)] = np.inf
     error[(planes == others) | (np.isnan(planes) & np.isnan(others))] = 0.0
     channel = int(error.max(axis=(1, 2)).argmax())
-    scale = math.ceil(max(wanted.shape[-2:]) / LARGEST)
+    scale = _scale(wanted)
+    sides = {"reference": planes[channel], "candidate": others[channel]}
     return Views(
         kind,
         channel,
         len(planes),
         scale,
         _input_view(feeds),
-        _shrunk(planes[channel], scale, np.mean),
-        _shrunk(others[channel], scale, np.mean),
-        # By the maximum: the one wrong pixel of many must not fade.
-        _shrunk(error[channel], scale, np.max),
+        _sampled(sides["reference"], scale),
+        _sampled(sides["candidate"], scale),
+        _largest(error[channel], scale),
+        {side: found for side, plane in sides.items() if (found := _range(plane)) is not None},
     )
 
 
@@ -108,33 +111,58 @@ def _input_view(feeds: Feeds) -> tuple[str, Array] | None:
     for name, array in feeds.items():
         if array.ndim == 4 and array.dtype.kind in "fiub" and min(array.shape[2:]) >= 2:
             planes = array[0, :3] if array.shape[1] >= 3 else array[0, :1]
-            scale = math.ceil(max(array.shape[2:]) / LARGEST)
-            small = [_shrunk(plane.astype(np.float64), scale, np.mean) for plane in planes]
+            scale = _scale(array)
+            small = [_sampled(plane.astype(np.float64), scale) for plane in planes]
             return name, np.stack(small, axis=-1)
     return None
 
 
-def _shrunk(plane: Array, scale: int, of: Callable[..., Any]) -> Array:
-    """``scale`` by ``scale`` pixels become one; the last ones of an edge are repeated."""
-    if scale == 1:
-        return np.array(plane)  # not a view, which would keep the other channels
-    height, width = plane.shape
-    padded = np.pad(plane, ((0, -height % scale), (0, -width % scale)), mode="edge")
+def _scale(array: Array) -> int:
+    """How much smaller a side of the picture is: always odd, see `_sampled`."""
+    return math.ceil(int(max(array.shape[-2:])) / LARGEST) | 1
+
+
+def _sampled(plane: Array, scale: int) -> Array:
+    """The middle pixel of each block of ``scale`` by ``scale``; an edge's last ones are repeated.
+
+    A mean would show a checkerboard as plain grey, and every second pixel as plain black or white.
+    What resizes, strides and zero-insertion leave behind repeats every 2, 4, 8 pixels; an odd step
+    has no divisor in common with these, so that it meets every pixel of such a pattern in turn: it
+    is drawn with the period that it has, in pixels of the picture.
+    """
+    rows, columns = (
+        np.minimum(np.arange(scale // 2, size + scale // 2, scale), size - 1)
+        for size in plane.shape
+    )
+    return plane[np.ix_(rows, columns)]  # a copy: a view would keep the other channels
+
+
+def _largest(error: Array, scale: int) -> Array:
+    """The largest of each such block: the one wrong pixel of many must not be left out."""
+    height, width = error.shape
+    padded = np.pad(error, ((0, -height % scale), (0, -width % scale)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // scale, scale, padded.shape[1] // scale, scale)
-    with np.errstate(invalid="ignore"):  # the mean of both infinities
-        return np.asarray(of(blocks, axis=(1, 3)))
+    return np.asarray(blocks.max(axis=(1, 3)))
+
+
+def _range(plane: Array) -> tuple[float, float] | None:
+    """Of what is finite."""
+    finite = plane[np.isfinite(plane)]
+    return (float(finite.min()), float(finite.max())) if finite.size else None
 
 
 def _pictures(views: Views) -> list[dict[str, Any]]:
-    values = np.stack([views.reference, views.candidate])
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    error = views.error[np.isfinite(views.error)]
+    both = views.values.values()
+    limits = (min(low for low, _ in both), max(high for _, high in both)) if both else (0.0, 0.0)
     pictures = [
-        _map("reference", views.reference, (low, high), VIRIDIS),
-        _map("candidate", views.candidate, (low, high), VIRIDIS),
-        _map("error", views.error, (0.0, float(error.max(initial=0.0))), INFERNO),
+        {
+            **_map(side, plane, limits, VIRIDIS),
+            **({"values": list(views.values[side])} if side in views.values else {}),
+        }
+        for side, plane in (("reference", views.reference), ("candidate", views.candidate))
     ]
+    worst = _range(views.error)
+    pictures.append(_map("error", views.error, (0.0, worst[1] if worst else 0.0), INFERNO))
     if views.input is not None:
         name, planes = views.input
         pictures.insert(0, {"name": name, **_picture("input", planes, _image(planes))})

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgeup.cli.cut_names import cut_names
 from edgeup.cli.summary import facts, written_line
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ def _board(gpu: Mapping[str, Any]) -> str:
     )
 
 
-def _layers(layers: Iterable[Mapping[str, Any]]) -> Table:
+def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("layer", "kind", *_NUMBERS)
-    for layer in layers:
+    for label, layer in zip(_labels(layers), layers, strict=True):
         table.add_row(
-            _label(layer),
+            label,
             layer["kind"],
             f"{layer['macs'] / 1e6:.1f}",
             f"{layer['bytes'] / 1e6:.2f}",
@@ -83,13 +84,13 @@ def _layers(layers: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _label(layer: Mapping[str, Any]) -> str:
-    """The end of its name, which tells layers apart, and how many nodes are fused with it."""
-    fused = len(layer["operators"]) - 1
-    suffix = f" +{fused}" if fused else ""
-    width = _LABEL - len(suffix)
-    name = layer["name"]
-    return (name if len(name) <= width else f"…{name[1 - width :]}") + suffix
+def _labels(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What of the names tells layers apart, and how many nodes are fused with each."""
+    fused = [len(layer["operators"]) - 1 for layer in layers]
+    suffixes = [f" +{number}" if number else "" for number in fused]
+    widths = [_LABEL - len(suffix) for suffix in suffixes]
+    names = cut_names([layer["name"] for layer in layers], widths)
+    return [name + suffix for name, suffix in zip(names, suffixes, strict=True)]
 
 
 def _kinds(layers: Sequence[Mapping[str, Any]]) -> Table:

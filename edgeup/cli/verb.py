@@ -64,22 +64,22 @@ class Answer:
         self.text.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
     def show(self, *renderables: RenderableType) -> None:
-        """Write rich text, plain where stdout is not a terminal; see `_hanging`."""
+        """Write rich text, plain where stdout is not a terminal; see `_hanging`, `_wide`."""
         from rich.text import Text
 
         console = self._console()
         for renderable in renderables:
             if not isinstance(renderable, Text):
-                console.print(_Printable(renderable))
+                self._console(_wide(renderable, console)).print(_Printable(renderable))
                 continue
             for line in _hanging(renderable, console):
                 console.print(_Printable(line), soft_wrap=True)  # wrapped already
 
-    def _console(self) -> Console:
+    def _console(self, width: int | None = None) -> Console:
         from rich.console import Console
 
         # Piped output keeps 80 columns, so that tables read the same in a file or a CI log.
-        width = None if self._terminal else 80
+        width = width if self._terminal else _LAID_OUT
         # No markup: 'edgeup[torch]' and a path with [brackets] are text, not a style.
         return Console(
             file=self.text,
@@ -88,6 +88,25 @@ class Answer:
             highlight=False,
             markup=False,
         )
+
+
+_LAID_OUT = 80
+"""Columns for which tables are made."""
+
+
+def _wide(renderable: RenderableType, console: Console) -> int:
+    """The columns to lay it out in: a table of figures gets what it needs on a narrow terminal.
+
+    The terminal then breaks its lines; in less room, figures would lose their digits.
+    """
+    from rich.padding import Padding
+    from rich.table import Table
+
+    inside = renderable.renderable if isinstance(renderable, Padding) else renderable
+    if not isinstance(inside, Table) or not all(column.no_wrap for column in inside.columns):
+        return console.width
+    options = console.options.update(width=_LAID_OUT)
+    return max(console.width, console.measure(renderable, options=options).maximum)
 
 
 class _Printable:

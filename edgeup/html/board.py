@@ -36,10 +36,12 @@ def _name(jetson: Section | None) -> dict[str, str]:
 def _state(state: Section) -> dict[str, str]:
     locked = state["clocks_locked"]
     clocks = "locked" if locked else "NOT locked: they may move between runs"
-    throttled = "; ".join(map(str, state["throttled"]))
+    throttled = state["throttled"]
     return {
         "clocks": "whether they are locked cannot be read" if locked is None else clocks,
-        "throttled": throttled or ("no" if state["jetson"] is not None else ""),
+        "throttled": "whether it did cannot be read"
+        if throttled is None
+        else "; ".join(map(str, throttled)) or ("no" if state["jetson"] is not None else ""),
     }
 
 

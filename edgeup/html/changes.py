@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from edgeup.html import words
 from edgeup.html.markup import Markup, join, table, tag
 
 Section = Mapping[str, Any]
 
+_Row = TypeVar("_Row")
+
 _SHOWN = 20
+_LINES_SHOWN = 6
 
 
 def rewrites(report: Section) -> Markup:
@@ -68,9 +71,9 @@ def findings(report: Section) -> Markup:
 
 
 def _found(nodes: Sequence[Section]) -> Markup:
-    keys = ("node", "op", "verdict", "reason", "remedy")
+    keys = ("node", "op", "verdict", "reason", "remedy", "rule", "evidence")
     rows = [[str(one.get(key) or "") for key in keys] for one in nodes]
-    return table(keys, rows, left=5, label="Findings by node")
+    return table(keys, rows, left=len(keys), label="Findings by node")
 
 
 def left_to_the_gpu(report: Section) -> Markup:
@@ -103,8 +106,9 @@ def nvidia(report: Section) -> Markup:
         else " It is another version's than the target's: it does not decide."
     )
     errors = [
-        tag("li", " ".join(filter(None, (one["op"], one["node"], one["text"]))))
+        tag("li", ": ".join(filter(None, (" ".join(filter(None, where)), one["text"]))))
         for one in asked["errors"]
+        for where in [(one["op"], one["node"])]
     ]
     return join(
         tag("p", f"NVIDIA's {what}, {asked['package']} {asked['version']}: {verdict}.{told}"),
@@ -113,15 +117,26 @@ def nvidia(report: Section) -> Markup:
     )
 
 
-def _folded(noun: str, rows: Sequence[Section], draw: Any) -> Markup:
-    """The first ones, and all of them behind a line where there are many."""
-    if len(rows) <= _SHOWN:
-        return Markup(draw(rows))
+def folded_lines(noun: str, lines: Sequence[str], class_: str) -> Markup:
+    """A paragraph each; behind a line where there are many."""
+
+    def draw(some: Sequence[str]) -> Markup:
+        return join(*(tag("p", line, class_=class_) for line in some))
+
+    return _folded(noun, lines, draw, _LINES_SHOWN)
+
+
+def _folded(
+    noun: str, rows: Sequence[_Row], draw: Callable[[Sequence[_Row]], Markup], shown: int = _SHOWN
+) -> Markup:
+    """The first ones, and the others behind a line where there are many."""
+    if len(rows) <= shown:
+        return draw(rows)
     return join(
-        draw(rows[:_SHOWN]),
+        draw(rows[:shown]),
         tag(
             "details",
-            tag("summary", f"The other {words.count(len(rows) - _SHOWN, noun)}"),
-            draw(rows[_SHOWN:]),
+            tag("summary", f"The other {words.count(len(rows) - shown, noun)}"),
+            draw(rows[shown:]),
         ),
     )

@@ -8,10 +8,18 @@ from typing import Any
 from edgeup.html import words
 from edgeup.html.markup import tag
 from edgeup.html.page import page, section
-from edgeup.html.regression import Run
-from edgeup.html.several import each, passed, plots, runs_table
+from edgeup.html.plain import plain
+from edgeup.html.regression import Run, energy_mj
+from edgeup.html.several import each, plots, runs_table
+from edgeup.html.verdict import passed
+from edgeup.pareto import rule
 
 Report = Mapping[str, Any]
+
+_OLD_MARKS = (
+    "An older edgeup wrote this report: it marked as Pareto-efficient by the figures as they are, "
+    "noise or not, and across input shapes."
+)
 
 
 def compare_page(report: Report) -> bytes:
@@ -25,9 +33,10 @@ def compare_page(report: Report) -> bytes:
     ran = dict.fromkeys(
         f"{one['backend']} on {one['device']}, {one['threads']} threads" for one in latencies
     )
+    references = [entry["ratio"].get("to", report["reference"]) for entry in report["models"]]
     about = (
         f"Latency: {'; '.join(ran)}; {words.count(latencies[0]['iterations'], 'round')} in which "
-        f"each ran once; ratios are to {report['reference']}. It says nothing of another device."
+        f"each ran once. It says nothing of another device. {words.ratios(references)}."
         f"{_about_costs(report['models'])}"
     )
     refused = [
@@ -52,6 +61,7 @@ def compare_page(report: Report) -> bytes:
         *each(runs),
         section("notices", "Notices", notices),
         section("command", "Command", tag("pre", str(report["command"]))),
+        section("environment", "Environment", plain(report["environment"])),
     )
 
 
@@ -66,15 +76,12 @@ def _about_costs(entries: Sequence[Report]) -> str:
     powers = [entry["power"] for entry in entries if "power" in entry]
     if not powers:
         return ""
-    whole = all(power["measured"] for power in powers)
-    costs = "error, latency and energy" if whole else "error and latency"
+    whole = all(energy_mj(entry) is not None for entry in entries)
     reasons = dict.fromkeys(power["reason"] for power in powers if not power["measured"])
     energy = (
         f"not measured: {'; '.join(reasons)}"
         if reasons
         else f"of an inference, each model alone, above idle; {powers[0]['total']}"
     )
-    return (
-        f" Pareto-efficient: of {costs}, no other model is better in one and no worse in the "
-        f"rest. Energy: {energy}."
-    )
+    marks = rule(energy=whole) if all("to" in entry["ratio"] for entry in entries) else _OLD_MARKS
+    return f" {marks} Energy: {energy}."

@@ -54,6 +54,9 @@ def _absent(report: Mapping[str, Any], stages: Sequence[Stage]) -> Iterator[str]
     layers = report.get("layers")
     if isinstance(layers, Mapping) and (why := layers.get("no_forms")):
         yield f"The forms chosen are not known: {why}."
+    if isinstance(layers, Mapping) and (rest := layers.get("unstaged")):
+        took = f"{words.milliseconds(rest['mean_ms'])}, {rest['share']:.1%} of all"
+        yield f"{words.count(rest['layers'], 'layer')} of no stage took {took}."
     if any(stage["side"] == "lowest" for stage in stages):
         yield "Lowest: the file does not say which nodes are the encoder's and which the decoder's."
 
@@ -193,7 +196,7 @@ def _forms(stage: Stage) -> str:
         form["form"] + (f" ({form['sites']} sites)" if form["sites"] > 1 else "")
         for form in stage.get("forms", ())
     ]
-    return "; ".join(forms) or "as the network has it"
+    return "; ".join(forms) or words.NONE
 
 
 def bar(value: float, most: float) -> Markup:

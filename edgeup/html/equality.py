@@ -69,7 +69,7 @@ def _output(output: Section) -> Markup:
     )
     scale = output["scale"]
     small = (
-        f" A pixel here is {scale}×{scale}: their mean, and of the error the largest."
+        f" Of {scale}×{scale} pixels the middle one is shown, and of the error the largest."
         if scale > 1
         else ""
     )
@@ -83,15 +83,25 @@ def _output(output: Section) -> Markup:
 
 def _figure(picture: Section) -> Markup:
     about = _ABOUT.get(picture["shows"], str(picture["shows"]))
-    limits = picture.get("range")
-    caption = about + (f" {picture['name']}" if picture.get("name") else "")
-    if limits:
-        caption += f": {float(limits[0]):.3g} to {float(limits[1]):.3g}"
+    named = " ".join(filter(None, (about, str(picture.get("name") or ""))))
+    caption = ": ".join(filter(None, (named, _values(picture))))
     return tag(
         "figure",
         tag("img", src=_data_uri(picture["png"]), alt=caption, loading="lazy"),
         tag("figcaption", caption),
     )
+
+
+def _values(picture: Section) -> str:
+    """Its own range; where the colours' is another one, that of both sides, this as well."""
+    own, colours = (_short(picture.get(key)) for key in ("values", "range"))
+    if picture["shows"] == "error" or own == colours:
+        return colours
+    return "; ".join(filter(None, (own, f"colours: {colours} on both" if colours else "")))
+
+
+def _short(limits: Any) -> str:
+    return f"{float(limits[0]):.3g} to {float(limits[1]):.3g}" if limits else ""
 
 
 def _data_uri(text: Any) -> str:

@@ -15,6 +15,7 @@ from edgeup.html.kinds import kind_of
 from edgeup.html.regression import Run
 from edgeup.html.several import runs_page
 from edgeup.html.single import report_page
+from edgeup.html.verdict import refuse_untrue
 
 _Drawn = TypeVar("_Drawn")
 
@@ -74,7 +75,12 @@ def html_of(document: Mapping[str, Any], origin: str = "this report") -> bytes:
         draw = compare_page
     elif is_sidecar(document):
         draw = engine_page
-    return _drawn(lambda: draw(document), origin)
+
+    def drawn() -> bytes:
+        refuse_untrue(document)
+        return draw(document)
+
+    return _drawn(drawn, origin)
 
 
 def html_of_several(paths: Sequence[Path]) -> tuple[bytes, list[Held]]:

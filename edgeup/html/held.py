@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeup.html import words
+from edgeup.html.conditions import conditions, said
 from edgeup.html.regression import FIGURES, Figure, Run, percentile_figures
 
 Report = Mapping[str, Any]
@@ -25,12 +26,15 @@ class Held:
         worse: in words.
         compared: headings of figures.
         not_compared: reasons by heading.
+        undefined: headings of figures that should be there, and are no numbers: of a NaN, nothing
+            can be said.
     """
 
     name: str
     worse: tuple[str, ...]
     compared: tuple[str, ...]
     not_compared: Mapping[str, str]
+    undefined: tuple[str, ...] = ()
 
     def reasons(self) -> dict[str, list[str]]:
         """The headings by reason: one reason mostly holds for several."""
@@ -46,17 +50,36 @@ def held_against(first: Run, run: Run) -> Held:
     worse = ["failed"] if before.get("passed") is True and after.get("passed") is False else []
     compared: list[str] = []
     not_compared: dict[str, str] = {}
+    undefined: list[str] = []
     for figure in figures_of([before, after]):
-        was, now = figure.value(before), figure.value(after)
-        if was is None and now is None:
+        lacking = [one for one in (first, run) if figure.is_undefined(one.report)]
+        if not lacking and figure.value(before) is None and figure.value(after) is None:
             continue
-        why = _why_not(figure, first, run, (was, now))
-        if why:
-            not_compared[figure.heading] = why
-            continue
-        compared.append(figure.heading)
-        worse += [figure.why] if figure.worse(before, after) else []
-    return Held(run.name, tuple(worse), tuple(compared), not_compared)
+        unlike = _unlike(figure, first, run)
+        if lacking:
+            undefined.append(figure.heading)
+            names = " and ".join(one.name for one in lacking)
+            not_compared[figure.heading] = f"no finite number in {names}"
+            worse += [f"no finite {figure.heading}"] if lacking == [run] and not unlike else []
+        elif unlike:
+            not_compared[figure.heading] = unlike
+        else:
+            compared.append(figure.heading)
+            worse += [figure.why] if figure.worse(before, after) else []
+    return Held(run.name, tuple(worse), tuple(compared), not_compared, tuple(undefined))
+
+
+def headline(first: str, held: Sequence[Held]) -> tuple[str, str]:
+    """What all came to, and how it is to be shown: bad, warn or good."""
+    if worse := sum(bool(one.worse) for one in held):
+        return f"{words.count(worse, 'run')} worse than {first}", "bad"
+    undefined = dict.fromkeys(heading for one in held for heading in one.undefined)
+    if undefined:
+        return f"Not comparable with {first}: no finite {', '.join(undefined)}", "warn"
+    if not any(one.compared for one in held):
+        return f"Nothing could be compared with {first}", "warn"
+    of_all = " in what was compared" if any(one.not_compared for one in held) else ""
+    return f"No regression against {first}{of_all}", "good"
 
 
 def figures_of(reports: Sequence[Report]) -> list[Figure]:
@@ -65,49 +88,14 @@ def figures_of(reports: Sequence[Report]) -> list[Figure]:
     return [*FIGURES[:at], *percentile_figures(reports), *FIGURES[at:]]
 
 
-def _why_not(
-    figure: Figure, first: Run, run: Run, values: tuple[float | None, float | None]
-) -> str:
-    for value, having in zip(values, (run, first), strict=True):
-        if value is None:
+def _unlike(figure: Figure, first: Run, run: Run) -> str:
+    """Why the figures of the two are of different things; empty where they are of one."""
+    for one, having in ((run, first), (first, run)):
+        if figure.value(one.report) is None and not figure.is_undefined(one.report):
             return f"only {having.name} has it"
     was, now = conditions(first.report), conditions(run.report)
     for need in figure.needs:
-        if was.get(need) != now.get(need):
-            return f"other {need}: {_said(was.get(need))} and {_said(now.get(need))}"
-    return ""
-
-
-def conditions(report: Report) -> dict[str, Any]:
-    """What must be equal for figures to be compared."""
-    ran = {**(report.get("setting") or {}), **(report.get("latency") or {})}
-    jetson = (report.get("board") or {}).get("jetson") or {}
-    return {
-        "device": ran.get("device"),
-        "backend": ran.get("backend"),
-        "number of threads": ran.get("threads"),
-        "number of streams": ran.get("streams"),
-        "use of CUDA graphs": ran.get("cuda_graph"),
-        "counting of copies": ran.get("data_transfers"),
-        "power mode": jetson.get("power_mode"),
-        "input shape": _inputs(report),
-        "reference": _short(report.get("reference") or {}),
-    }
-
-
-def _short(side: Mapping[str, Any]) -> str | None:
-    """The file, by the start of its hash; a name where there is no file; not of an export."""
-    digest = side.get("sha256")
-    return side.get("name") if digest is None else str(digest)[:12]
-
-
-def _inputs(report: Report) -> str | None:
-    model: Any = report.get("model") or {}
-    specs = model.get("inputs") or (report.get("inputs") or {}).get("inputs")
-    if specs is None:
-        return None
-    return ", ".join(f"{words.shape(spec['shape'])} {spec['dtype']}" for spec in specs)
-
-
-def _said(value: Any) -> str:
-    return "not told" if value is None else str(value)
+        if need in was and need in now and was[need] != now[need]:
+            return f"other {need}: {said(was[need])} and {said(now[need])}"
+    doubts = ((one.name, figure.untold(one.report)) for one in (first, run))
+    return next((f"{why} in {name}" for name, why in doubts if why), "")

@@ -121,6 +121,14 @@ def scroll(label: str, *children: Child) -> Markup:
     return tag("div", *children, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
+def first_of_all(heading: str, some: Markup, whole_heading: str, whole: Markup) -> Markup:
+    """A table of what matters most, and all of it behind a line; on paper the whole one alone."""
+    return join(
+        tag("div", tag("h3", heading), some, class_="screen"),
+        tag("details", tag("summary", whole_heading), whole),
+    )
+
+
 def facts(rows: Mapping[str, str]) -> Markup:
     """A name and a text per row; rows without a text are left out."""
     return tag(

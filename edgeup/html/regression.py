@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgeup.error_of_peak import error_of_peak
 from edgeup.html import words
+from edgeup.html.summary import estimate_of
 
 Report = Mapping[str, Any]
 
@@ -21,6 +23,8 @@ RUN_TO_RUN = 0.05
 _ERROR_GREW = 1.1
 """Rounding in another order moves the largest error by some percent."""
 _SIZE_GREW = 1.001
+_ESTIMATE_GREW = 1.001
+"""It is computed, and comes out the same each time."""
 _TAIL_GREW = 1.25
 """A report has no interval of a percentile, and the highest ones rest on the few slowest runs."""
 
@@ -43,7 +47,9 @@ class Figure:
         text: of a value.
         worse: whether the second report is worse than the first, both having a value.
         why: what a mark says.
-        needs: conditions that must be equal for it to be compared (`edgeup.html.held`).
+        needs: conditions that must be equal for it to be compared (`edgeup.html.conditions`).
+        is_undefined: whether a report should have a value, and has none that is a number.
+        untold: why a report's value can be held against no other; empty where it can.
     """
 
     heading: str
@@ -52,20 +58,21 @@ class Figure:
     worse: Callable[[Report, Report], bool]
     why: str
     needs: tuple[str, ...] = ()
+    is_undefined: Callable[[Report], bool] = lambda report: False
+    untold: Callable[[Report], str] = lambda report: ""
 
 
-def error_of_peak(report: Report) -> float | None:
-    """The largest error of any output on any input, as a share of the output's peak there."""
+def largest_error(report: Report) -> float | None:
+    """Of any output on any input, as a share of the output's peak there."""
     if "error_of_peak" in report:
         known: float | None = report["error_of_peak"]
         return known
-    shares = [
-        case["max_abs"] / case["peak"]
-        for output in report.get("parity", ())
-        for case in output.get("cases", ())
-        if case.get("max_abs") is not None and case["peak"] and not case.get("unstable")
-    ]
-    return max(shares, default=None)
+    return error_of_peak(report.get("parity") or ())
+
+
+def has_no_finite_error(report: Report) -> bool:
+    """Whether outputs were compared, and how far apart they are is no number."""
+    return bool(report.get("parity")) and largest_error(report) is None
 
 
 def median_ms(report: Report) -> float | None:
@@ -74,8 +81,16 @@ def median_ms(report: Report) -> float | None:
     return found
 
 
+def estimate_ms(report: Report) -> float | None:
+    """What a board would take: of `edgeup estimate`, and of an export for a board."""
+    found: float | None = estimate_of(report).get("total", {}).get("estimate_ms")
+    return found
+
+
 def macs(report: Report) -> float | None:
-    """Of the graph that was written; else of the network."""
+    """Of the graph that was written, or that the estimate is of; else of the network."""
+    if report.get("kind") == "estimate":
+        return float(report["total"]["macs"])
     found: float | None = report.get("onnx", report.get("model", {})).get("macs")
     return found
 
@@ -87,10 +102,10 @@ def size(report: Report) -> float | None:
 
 
 def energy_mj(report: Report) -> float | None:
-    """Per inference, where it was measured."""
+    """Per inference above idle, where it was measured and is above."""
     power: Any = report.get("power")
     found: float | None = power.get("energy_per_inference_mj") if power else None
-    return found
+    return found if found is not None and found > 0 else None
 
 
 def is_slower(before: Report, after: Report) -> bool:
@@ -105,6 +120,13 @@ def _interval(latency: Report) -> tuple[float, float]:
     found: Any = latency.get("median_interval") or {}
     median = latency["median_ms"]
     return float(found.get("low_ms", median)), float(found.get("high_ms", median))
+
+
+def _too_few(report: Report) -> str:
+    """Of one run or a few, a report says itself that the median has no interval."""
+    latency = report.get("latency") or {}
+    has_none = "median_interval" in latency and latency["median_interval"] is None
+    return "too few runs for an interval" if has_none else ""
 
 
 def _grew(value: Callable[[Report], float | None], by: float) -> Callable[[Report, Report], bool]:
@@ -153,18 +175,39 @@ def _percentile(name: str) -> Figure:
 
 _MACHINE = (
     *("device", "backend", "number of threads", "number of streams", "use of CUDA graphs"),
-    *("counting of copies", "power mode", "input shape"),
+    *("counting of copies", "power mode", "input shape", "way of measuring"),
 )
 FIGURES = (
     Figure(
         "largest error, of the peak",
-        error_of_peak,
+        largest_error,
         words.small,
-        _grew(error_of_peak, _ERROR_GREW),
+        _grew(largest_error, _ERROR_GREW),
         "larger error",
-        ("input shape", "reference"),
+        (
+            *("input shape", "reference", "precision of the reference"),
+            *("rounding of the reference", "rounding of the candidate", "outputs", "inputs"),
+            *("files of inputs", "preprocessing", "seed"),
+        ),
+        has_no_finite_error,
     ),
-    Figure("median latency", median_ms, words.milliseconds, is_slower, "slower", _MACHINE),
+    Figure(
+        "median latency",
+        median_ms,
+        words.milliseconds,
+        is_slower,
+        "slower",
+        _MACHINE,
+        untold=_too_few,
+    ),
+    Figure(
+        "estimate",
+        estimate_ms,
+        words.milliseconds,
+        _grew(estimate_ms, _ESTIMATE_GREW),
+        "longer estimate",
+        ("input shape", "board of the estimate", "power mode of the estimate"),
+    ),
     Figure("work", macs, words.macs, _grew(macs, 1.0), "more work", ("input shape",)),
     Figure("size", size, words.megabytes, _grew(size, _SIZE_GREW), "larger"),
     Figure(

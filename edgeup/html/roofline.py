@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
 from edgeup.html.decoder import no_estimate
 from edgeup.html.markup import Markup, join, table, tag
-from edgeup.html.scale import Scale, ticks
+from edgeup.html.roof import LABELLED, drawing, legend, point_of
 from edgeup.html.summary import estimate_of
 
 Section = Mapping[str, Any]
-
-_LABELLED = 8
-_LARGEST = 13.0
-"""Radius of the costliest layer's disc; areas are in proportion to the estimated times."""
-_KINDS = ("dense", "pointwise", "depthwise", "transposed", "depthwise-transposed", "matmul")
 
 
 def roofline(report: Section) -> Markup:
@@ -43,36 +37,19 @@ def roofline(report: Section) -> Markup:
         tag("p", said),
         tag(
             "div",
-            tag("figure", drawing(estimate), _legend(estimate), tag("figcaption", caption)),
-            tag("div", _costliest(costly)),
+            tag("figure", drawing(estimate), legend(estimate), tag("figcaption", caption)),
+            tag("div", tag("h3", "Layers that cost most"), _by_layer(costly, numbered=True)),
             class_="charts",
+        ),
+        tag("h3", "By kind"),
+        by_kind(estimate["layers"]),
+        tag(
+            "details",
+            tag("summary", f"All {len(estimate['layers'])} layers in the order of execution"),
+            _by_layer(estimate["layers"]),
         ),
         tag("ul", [tag("li", notice, class_="soft") for notice in estimate["notices"]]),
     )
-
-
-def drawing(estimate: Section) -> Markup:
-    """Multiply-accumulates per second over those per byte, both logarithmic.
-
-    Without a GPU the roof is not known, and the layers stand alone.
-    """
-    gpu = estimate["gpu"]
-    layers = [layer for layer in estimate["layers"] if layer["macs"]]
-    points = [_point(layer) for layer in layers]
-    ridge = gpu["gmacs_per_s"] / gpu["gbytes_per_s"] if gpu else 1.0
-    peaks = [gpu["gmacs_per_s"] / 100, gpu["gmacs_per_s"]] if gpu else []
-    around = [ridge / 8, ridge * 4] if gpu else []
-    x = Scale.around([*around, *(x for x, _ in points)], 44, 394)
-    y = Scale.around([*peaks, *(y for _, y in points)], 270, 8)
-    of = gpu["title"] if gpu else "an unknown processor"
-    return tag(
-        "svg",
-        tag("title", f"Roofline of {of} with {len(layers)} layers"),
-        *_grid(x, y),
-        *(_roofs(gpu, x, y) if gpu else ()),
-        *_discs(estimate, layers, points, x, y),
-        viewBox="0 0 400 312", class_="chart", role="img",
-    )  # fmt: skip
 
 
 def measured_roofline(report: Section) -> Markup:
@@ -91,7 +68,7 @@ def measured_roofline(report: Section) -> Markup:
         }
         for row in rows
     ]
-    costliest = sorted(range(len(layers)), key=lambda i: -layers[i]["estimate_us"])[:_LABELLED]
+    costliest = sorted(range(len(layers)), key=lambda i: -layers[i]["estimate_us"])[:LABELLED]
     found = {"gpu": roof, "layers": layers, "costliest": costliest}
     held = (
         f"The roof is that of {roof['title']} in power mode {roof['power_mode']} and "
@@ -108,7 +85,7 @@ def measured_roofline(report: Section) -> Markup:
         tag("p", said),
         tag(
             "div",
-            tag("figure", drawing(found), _legend(found), tag("figcaption", caption)),
+            tag("figure", drawing(found), legend(found), tag("figcaption", caption)),
             tag("div", _reached(layers, costliest)),
             class_="charts",
         ),
@@ -127,7 +104,7 @@ def _reached(layers: Sequence[Section], costliest: Sequence[int]) -> Markup:
     rows = []
     for number, index in enumerate(costliest, 1):
         layer = layers[index]
-        intensity, rate = _point(layer)
+        intensity, rate = point_of(layer)
         rows.append(
             [
                 f"{number}. {layer['name']}",
@@ -140,109 +117,48 @@ def _reached(layers: Sequence[Section], costliest: Sequence[int]) -> Markup:
     return table(headings, rows, label="What the costliest layers reached")
 
 
-def _point(layer: Section) -> tuple[float, float]:
-    """MACs per byte, and 1e9 MACs per second."""
-    return layer["macs"] / layer["bytes"], layer["macs"] / layer["estimate_us"] * 1e-3
-
-
-def _grid(x: Scale, y: Scale) -> Iterator[Markup]:
-    for value in ticks(x):
-        at = x(value)
-        yield tag("line", x1=at, x2=at, y1=8.0, y2=270.0, class_="grid")
-        yield tag("text", f"{value:g}", x=at, y=284.0, class_="mid soft")
-    for value in ticks(y):
-        at = y(value)
-        yield tag("line", x1=44.0, x2=394.0, y1=at, y2=at, class_="grid")
-        yield tag("text", f"{value:g}", x=40.0, y=at + 4, class_="end soft")
-    yield tag("text", "MACs per byte moved", x=219.0, y=303.0, class_="mid")
-    yield tag("text", "GMAC/s", x=48.0, y=18.0)
-
-
-def _roofs(gpu: Section, x: Scale, y: Scale) -> Iterator[Markup]:
-    peak, memory, depthwise = (
-        gpu[key] for key in ("gmacs_per_s", "gbytes_per_s", "depthwise_gmacs_per_s")
-    )
-    ridge = peak / memory
-    left = x.low if x.low * memory >= y.low else y.low / memory
-    corners = [(left, left * memory), (ridge, peak), (x.high, peak)]
-    path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in corners)
-    yield tag("polyline", points=path, class_="roof")
-    yield tag("text", f"peak {peak:.0f} GMAC/s", x=392.0, y=y(peak) - 5, class_="end")
-    if depthwise < peak:
-        at = y(depthwise)
-        start = x(max(depthwise / memory, x.low))
-        yield tag("line", x1=start, x2=394.0, y1=at, y2=at, class_="roof dash")
-        yield tag("text", f"without tensor cores {depthwise:.0f}", x=392.0, y=at - 4, class_="end")
-    middle = math.sqrt(left * ridge)
-    slope = math.degrees(math.atan2(y(peak) - y(left * memory), x(ridge) - x(left)))
-    at_x, at_y = x(middle), y(middle * memory) - 5
-    yield tag(
-        "text", f"memory {memory:.0f} GB/s", x=at_x, y=at_y, class_="mid",
-        transform=f"rotate({slope:.1f} {at_x:.1f} {at_y:.1f})",
-    )  # fmt: skip
-
-
-def _discs(
-    estimate: Section,
-    layers: Sequence[Section],
-    points: Sequence[tuple[float, float]],
-    x: Scale,
-    y: Scale,
-) -> Iterator[Markup]:
-    ranks = {index: number for number, index in enumerate(estimate["costliest"][:_LABELLED], 1)}
-    numbers = [i for i, layer in enumerate(estimate["layers"]) if layer["macs"]]
-    most = max((layer["estimate_us"] for layer in layers), default=1.0)
-    order = sorted(range(len(layers)), key=lambda i: -layers[i]["estimate_us"])
-    for i in order:
-        layer, (right, up) = layers[i], points[i]
-        said = f"{layer['name']}: {layer['kind']}, {words.microseconds(layer['estimate_us'])}"
-        yield tag(
-            "circle", tag("title", said), cx=x(right), cy=y(up),
-            r=max(2.0, _LARGEST * math.sqrt(layer["estimate_us"] / most)),
-            class_=f"disc {_class_of(layer['kind'])}",
-        )  # fmt: skip
-    for i in order:
-        rank, (right, up) = ranks.get(numbers[i]), points[i]
-        if rank is not None:
-            yield tag("text", str(rank), x=x(right), y=y(up) + 4, class_="mid")
-
-
-def _class_of(kind: str) -> str:
-    return kind if kind in _KINDS else "other-kind"
-
-
-def _legend(estimate: Section) -> Markup:
-    kinds = dict.fromkeys(layer["kind"] for layer in estimate["layers"] if layer["macs"])
-    samples = [
-        join(
-            tag(
-                "svg",
-                tag("circle", cx="5", cy="5", r="5", class_=_class_of(kind)),
-                viewBox="0 0 10 10", width="10", height="10", aria_hidden="true",
-            ),
-            f" {kind}   ",
-        )
-        for kind in kinds
-    ]  # fmt: skip
-    return tag("p", *samples, class_="soft")
-
-
-def _costliest(layers: Sequence[Section]) -> Markup:
-    return table(
-        ["layer", "kind", "estimate", "share", "bound by"],
+def _by_layer(layers: Sequence[Section], *, numbered: bool = False) -> Markup:
+    headings = ["layer", "kind", "estimate", "share", "bound by", "work", "moved", "at least"]
+    shown = 5 if numbered else len(headings)
+    rows = [
         [
-            [
-                f"{number}. {_short(layer)}",
-                layer["kind"],
-                words.microseconds(layer["estimate_us"]),
-                f"{layer['share']:.0%}",
-                layer["binds"],
-            ]
-            for number, layer in enumerate(layers, 1)
-        ],
-        left=2,
-        label="Layers that cost most",
-    )
+            f"{number}. {_short(layer)}" if numbered else _short(layer),
+            layer["kind"],
+            words.microseconds(layer["estimate_us"]),
+            words.percent(layer["share"], 1),
+            layer["binds"],
+            words.macs(layer["macs"]),
+            words.megabytes(layer["bytes"]),
+            words.microseconds(layer["bound_us"]),
+        ][:shown]
+        for number, layer in enumerate(layers, 1)
+    ]
+    label = "Layers that cost most" if numbered else "All layers"
+    return table(headings[:shown], rows, left={0, 1, 4}, label=label)
+
+
+def by_kind(layers: Sequence[Section]) -> Markup:
+    """What each kind of layer takes, and whether the share of the peak it gets was measured."""
+    groups: dict[str, list[Section]] = {}
+    for layer in layers:
+        groups.setdefault(layer["kind"], []).append(layer)
+
+    def total(group: Sequence[Section], key: str) -> float:
+        return float(sum(layer[key] for layer in group))
+
+    rows = [
+        [
+            kind,
+            words.microseconds(total(group, "estimate_us")),
+            words.percent(total(group, "share"), 1),
+            str(len(group)),
+            words.macs(total(group, "macs")),
+            "measured on TX2" if group[0]["kind_measured"] else "assumed",
+        ]
+        for kind, group in sorted(groups.items(), key=lambda item: -total(item[1], "estimate_us"))
+    ]
+    headings = ["kind", "estimate", "share", "layers", "work", "efficiency"]
+    return table(headings, rows, left={0, 5}, label="Estimate by kind of layer")
 
 
 def _short(layer: Section) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
-from edgeup.html.decoder import drawing, stages_of
+from edgeup.html.conditions import input_shapes
+from edgeup.html.decoder import decoder
 from edgeup.html.equality import worst_case
-from edgeup.html.held import Held, figures_of
+from edgeup.html.held import Held, figures_of, headline
 from edgeup.html.markup import Markup, join, table, tag
 from edgeup.html.page import page, section
 from edgeup.html.pareto import Point, pareto
@@ -18,12 +19,12 @@ from edgeup.html.regression import (
     Figure,
     Run,
     energy_mj,
-    error_of_peak,
+    largest_error,
     macs,
     median_ms,
 )
-from edgeup.html.summary import verdict
 from edgeup.html.times import histogram, merged
+from edgeup.html.verdict import passed, verdict
 
 Report = Mapping[str, Any]
 
@@ -38,7 +39,7 @@ def runs_page(runs: Sequence[Run], held: Sequence[Held]) -> bytes:
         f"by more than a quarter; an error that grew by more than a tenth; memory or energy that "
         f"grew by more than {RUN_TO_RUN:.0%}; more multiply-accumulates; a larger file. Times, "
         f"memory and energy are compared on one device and backend, with one input shape and as "
-        f"many threads."
+        f"many threads; errors against one reference, on one set of inputs and with one rounding."
     )
     return page(
         title,
@@ -59,21 +60,16 @@ def runs_page(runs: Sequence[Run], held: Sequence[Held]) -> bytes:
 def _box(first: str, held: Sequence[Held]) -> Markup:
     """What got worse; where nothing did, of how much that can be said."""
     worse = [one for one in held if one.worse]
+    text, style = headline(first, held)
     lines = [tag("p", tag("strong", one.name), f": {', '.join(one.worse)}") for one in worse]
-    if worse:
-        head = tag("strong", f"{words.count(len(worse), 'run')} worse than {first}", class_="bad")
-    elif not any(one.compared for one in held):
-        head = tag("strong", f"Nothing could be compared with {first}", class_="warn")
-    else:
-        of_all = " in what was compared" if any(one.not_compared for one in held) else ""
-        head = tag("strong", f"No regression against {first}{of_all}", class_="good")
     lines += [
         tag("p", tag("strong", one.name), f": {', '.join(one.not_compared)} not compared",
             class_="warn")
         for one in held
         if one.not_compared
     ]  # fmt: skip
-    return tag("div", tag("p", head), *lines, class_="verdict failed" if worse else "verdict")
+    look = {"bad": "verdict failed", "warn": "verdict open", "good": "verdict"}[style]
+    return tag("div", tag("p", tag("strong", text, class_=style)), *lines, class_=look)
 
 
 def _coverage(held: Held) -> Markup:
@@ -97,7 +93,7 @@ def runs_table(
         held: what is to be marked, of each but the first; nothing where it is empty.
         figures: the columns.
     """
-    shown = [f for f in figures if any(f.value(run.report) is not None for run in runs)]
+    shown = [figure for figure in figures if any(_is_there(figure, run.report) for run in runs)]
     ratios = any("ratio" in run.report for run in runs)
     marks = any("pareto" in run.report for run in runs)
     headings = [
@@ -109,15 +105,22 @@ def runs_table(
     worse = [(), *(one.worse for one in held)] if held else [()] * len(runs)
     rows = []
     for run, marked in zip(runs, worse, strict=True):
-        cells = [
-            _cell(words.NONE if value is None else figure.text(value), figure.why, marked)
-            for figure in shown
-            for value in [figure.value(run.report)]
-        ]
+        cells = [_cell(_text(figure, run.report), figure.why, marked) for figure in shown]
         mark = ["●\u00a0efficient" if run.report.get("pareto") else ""] if marks else []
         ratio = [_ratio(run)] if ratios else []
         rows.append([run.name, _verdict(run.report), *mark, *cells, *ratio])
     return table(headings, rows, left=3 if marks else 2, label="Runs side by side")
+
+
+def _is_there(figure: Figure, report: Report) -> bool:
+    return figure.value(report) is not None or figure.is_undefined(report)
+
+
+def _text(figure: Figure, report: Report) -> str:
+    if figure.is_undefined(report):
+        return "not finite"
+    value = figure.value(report)
+    return words.NONE if value is None else figure.text(value)
 
 
 def _cell(text: str, why: str, worse: Sequence[str]) -> Markup | str:
@@ -128,18 +131,14 @@ def _verdict(report: Report) -> Markup:
     if is_reference(report):
         return tag("span", "reference")
     good = passed(report)
+    if good is None:
+        return tag("span", words.NONE)
     return tag("span", "passed" if good else "FAILED", class_="good" if good else "bad")
 
 
 def is_reference(report: Report) -> bool:
     """Whether it is PyTorch itself, with which the others are compared."""
     return report.get("backend") == "torch"
-
-
-def passed(report: Report) -> bool:
-    """Its verdict; of an older report, that of its parity."""
-    outputs = report.get("parity", ())
-    return bool(report.get("passed", all(output["passed"] for output in outputs)))
 
 
 def _ratio(run: Run) -> str:
@@ -152,14 +151,16 @@ def _ratio(run: Run) -> str:
 def plots(runs: Sequence[Run]) -> list[Markup]:
     """Latency against error, work and energy, as far as there are figures of two runs."""
     axes = (
-        (error_of_peak, "largest error, of the output's peak (log)"),
+        (largest_error, "largest error, of the output's peak (log)"),
         (_gmacs, "1e9 multiply-accumulates (log)"),
         (energy_mj, "energy of an inference, mJ (log)"),
     )
     drawn = []
     for quantity, name in axes:
         points = [
-            Point(run.name, x, y)
+            Point(
+                run.name, x, y, input_shapes(run.report) or "", not run.report.get("pareto", True)
+            )
             for run in runs
             if (x := median_ms(run.report)) and (y := quantity(run.report)) is not None
         ]
@@ -168,10 +169,11 @@ def plots(runs: Sequence[Run]) -> list[Markup]:
     if not drawn:
         return []
     about = (
-        "Lower left is better; on the line are the runs that no other beats in both. The error is "
-        "that of parity with the reference, not accuracy on a data set."
+        "Lower left is better; on a line are the runs, of those that are Pareto-efficient where "
+        "that was judged, that no other one with the same input shape is lower left of. The error "
+        "is that of parity with the reference, not accuracy on a data set."
     )
-    errors = {run.name: error_of_peak(run.report) for run in runs if median_ms(run.report)}
+    errors = {run.name: largest_error(run.report) for run in runs if median_ms(run.report)}
     equal = [name for name, error in errors.items() if error == 0]
     if equal and len(equal) < len(errors):
         about += f" Without any error, and so on the lower edge: {', '.join(equal)}."
@@ -198,11 +200,9 @@ def each(runs: Sequence[Run]) -> list[Markup]:
 def _one(run: Run) -> Markup:
     """Verdict, stages, latency, pictures, command."""
     report = run.report
-    parts: list[Markup] = [verdict(report)] if "passed" in report else []
-    if is_reference(report):
-        parts = [tag("p", "PyTorch itself: the reference that the others are compared with.")]
-    if stages := stages_of(report):
-        parts.append(drawing(stages))
+    said = "PyTorch itself: the reference that the others are compared with."
+    head = tag("p", said) if is_reference(report) else verdict(report)
+    parts = [head, decoder(report)]
     spread = report.get("latency", {}).get("histogram")
     if spread:
         edges, counts = merged(spread["edges_ms"], spread["counts"])

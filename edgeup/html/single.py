@@ -21,8 +21,9 @@ from edgeup.html.markup import Markup, facts, join, tag
 from edgeup.html.page import page, section
 from edgeup.html.plain import plain
 from edgeup.html.roofline import measured_roofline, roofline
-from edgeup.html.summary import estimate_of, heading, summary, title_of
+from edgeup.html.summary import estimate_of, heading, tiles, title_of
 from edgeup.html.times import baseline, latency, layers
+from edgeup.html.verdict import verdict
 
 Report = Mapping[str, Any]
 
@@ -38,7 +39,7 @@ def report_page(report: Report) -> bytes:
         for name, title, applies, draw in SECTIONS
         if applies(report)
     ]
-    return page(title_of(report), heading(report), summary(report), *parts)
+    return page(title_of(report), heading(report), verdict(report), tiles(report), *parts)
 
 
 def _has(key: str) -> Callable[[Report], bool]:
@@ -47,10 +48,6 @@ def _has(key: str) -> Callable[[Report], bool]:
 
 def _filled(key: str) -> Callable[[Report], bool]:
     return lambda report: bool(report.get(key))
-
-
-def _notices(report: Report) -> Markup:
-    return tag("ul", [tag("li", str(notice)) for notice in report["notices"]])
 
 
 def _gates(report: Report) -> Markup:
@@ -154,12 +151,6 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], bool], Callable[[Report], Mar
     ("rewrites", "What was rewritten, and why", _has("rewrites"), rewrites),
     ("refusals", "What was refused, and why", _has("refusals"), refusals),
     ("precision", "Precision", _filled("precision"), _precision),
-    (
-        "notices",
-        "Notices",
-        lambda r: r.get("kind") != "estimate" and bool(r.get("notices")),
-        _notices,
-    ),
     ("sides", "What was compared", lambda r: "candidate" in r, verified.sides),
     ("model", "Model and target", _filled("model"), _model),
     ("environment", "Command and environment", _has("environment"), _environment),

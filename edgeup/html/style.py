@@ -38,7 +38,8 @@ pre { margin: .4rem 0; padding: .7rem .8rem; background: var(--panel); border-ra
 .verdict { margin: .9rem 0; padding: .7rem .9rem; border-radius: .4rem;
   border-left: .35rem solid var(--good); background: var(--good-panel); }
 .verdict.failed { border-color: var(--bad); background: var(--bad-panel); }
-.verdict p { margin: .15rem 0; } .verdict strong { font-size: 1.1rem; }
+.verdict.open { border-color: var(--soft); background: var(--panel); }
+.verdict p { margin: .15rem 0; } .verdict p:first-child strong { font-size: 1.1rem; }
 .tiles { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr));
   margin: .9rem 0; padding: 0; list-style: none; }
 .tiles li { background: var(--panel); border-radius: .4rem; padding: .6rem .75rem; }
@@ -54,7 +55,7 @@ thead th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .text { text-align: left; }
 td.text { max-width: 26rem; overflow-wrap: break-word; }
-tbody th.text { min-width: 8rem; max-width: 20rem; overflow-wrap: anywhere; }
+tbody th.text { min-width: 8rem; max-width: 20rem; overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 ul { padding-left: 1.2rem; margin: .4rem 0; } li { overflow-wrap: anywhere; }
 figure { margin: .6rem 0; min-width: 0; }
@@ -73,7 +74,9 @@ svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
 .encoder { fill: var(--down); } .decoder { fill: var(--up); } .fill { fill: var(--accent); }
 .roof { stroke: var(--ink); stroke-width: 1.5; fill: none; } .dash { stroke-dasharray: 5 3; }
 .mark { stroke: var(--bad); stroke-width: 1.5; } .frontier { stroke: var(--accent); fill: none; }
-.disc { stroke: var(--page); fill-opacity: .8; }
+.disc { stroke: var(--page); fill-opacity: .8; } .leader { stroke: var(--ink); stroke-width: .7; }
+svg text.halo { paint-order: stroke; stroke: var(--page); stroke-width: 3px;
+  stroke-linejoin: round; }
 .dense, .matmul, .transposed { fill: var(--dense); } .pointwise { fill: var(--pointwise); }
 .depthwise, .depthwise-transposed { fill: var(--depthwise); }
 .other-kind { fill: var(--other-kind); }
@@ -88,7 +91,7 @@ svg.bar { display: block; width: 7rem; height: .7rem; margin-top: .35rem; }
   thead th.number { white-space: normal; }
   .across { display: none; } .down { display: block; }
   .down svg { display: block; width: 100%; height: auto; }
-  .bars tbody th.text { min-width: 5.5rem; max-width: 6rem; }
+  .bars tbody th.text { min-width: 5.5rem; max-width: 6rem; overflow-wrap: anywhere; }
   .bars th, .bars td { padding-right: .5rem; } .bars svg.bar { width: 3rem; }
   .bars td.text { white-space: nowrap; max-width: none; }
 }
@@ -106,7 +109,8 @@ svg.bar { display: block; width: 7rem; height: .7rem; margin-top: .35rem; }
   .scroll { overflow: visible; } table { font-size: 8.5pt; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); }
   .wide { width: auto; max-width: 100%; max-height: 4.5cm; }
-  .pictures figure { width: 23%; } summary { display: none; }
+  .pictures figure { width: 23%; } .screen { display: none; }
+  summary { display: block; color: var(--ink); font-weight: 600; break-after: avoid; }
   details::details-content { content-visibility: visible; height: auto; }
 }
 """

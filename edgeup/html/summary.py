@@ -1,12 +1,13 @@
-"""The top of a page: did it pass, and the figures that matter, in words."""
+"""The top of a page: what it is about, and the figures that matter."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgeup.html import words
-from edgeup.html.markup import Markup, join, tag
+from edgeup.html.markup import NOTHING, Markup, join, tag
 
 Report = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ def heading(report: Report) -> Markup:
 
 
 def title_of(report: Report) -> str:
-    """The model's name; of a comparison, those of both sides."""
+    """The model's name, or its file; of a comparison, those of both sides."""
     if "candidate" in report:
         sides = [report[side] for side in ("candidate", "reference")]
         names = [side["name"] for side in sides]
@@ -34,44 +35,18 @@ def title_of(report: Report) -> str:
             names = [side.get("path") or side["name"] for side in sides]
         return " against ".join(names)
     model, onnx = report.get("model", {}), report.get("onnx", {})
-    return str(model.get("name") or onnx.get("path") or model.get("path") or "model")
+    if versus := report.get("versus"):
+        return f"{model['path']} against {versus['model']['path']}"
+    return str(model.get("path") or model.get("name") or onnx.get("path") or "model")
 
 
-def summary(report: Report) -> Markup:
-    """The verdict, and a tile per figure."""
-    tiles = [
+def tiles(report: Report) -> Markup:
+    """A tile per figure."""
+    found = [
         tag("li", tag("span", name), tag("b", figure), tag("span", more))
         for name, figure, more in _figures(report)
     ]
-    return join(verdict(report), tag("ul", tiles, class_="tiles") if tiles else "")
-
-
-def verdict(report: Report) -> Markup:
-    """Passed or failed, and why."""
-    passed = report.get("passed", report.get("accepted"))
-    if passed is None:
-        said = "An estimate: nothing was run." if report.get("kind") == "estimate" else "Report."
-        return tag("div", tag("p", tag("strong", said)), class_="verdict")
-    head = tag("strong", "Passed" if passed else "FAILED", class_="good" if passed else "bad")
-    reasons = [tag("p", line) for line in reasons_of(report)]
-    return tag("div", tag("p", head), *reasons, class_="verdict" if passed else "verdict failed")
-
-
-def reasons_of(report: Report) -> Iterator[str]:
-    """What the verdict rests on, a sentence each."""
-    for output in report.get("parity", ()):
-        yield parity_words(output)
-    if not report.get("parity") and "parity" in report:
-        yield "Nothing was compared, so nothing is proven."
-    verdicts = [node["verdict"] for node in report.get("nodes", ())]  # of `edgeup check`
-    for verdict, said in (("refused", "refused"), ("different", "taken, but computed otherwise")):
-        if found := verdicts.count(verdict):
-            yield f"The target: {words.count(found, 'node')} {said}."
-    gates: Any = report.get("gates")
-    yield from map(str, gates["failures"] if isinstance(gates, Mapping) else ())
-    precision = report.get("precision")
-    if isinstance(precision, Mapping) and "asked" in precision:
-        yield f"Precision: {precision['asked']}; {_kept(precision)}."
+    return tag("ul", found, class_="tiles") if found else NOTHING
 
 
 def parity_words(output: Report) -> str:
@@ -79,14 +54,19 @@ def parity_words(output: Report) -> str:
     name = output["name"]
     if output.get("reason"):
         return f"Output {name} could not be compared: {output['reason']}."
-    error, tolerance = words.small(output["max_abs"]), output["tolerance"]
-    allowed = f"{words.small(tolerance['atol'])} + {words.small(tolerance['rtol'])} × |value|"
+    error, allowed = words.small(output["max_abs"]), words.allowed(output["tolerance"])
     cases = output.get("cases", ())
-    kinds = f" on {words.count(len(cases), 'input')}" if cases else ""
+    judging = [case for case in cases if not case.get("unstable")]
+    kinds = f" on {words.count(len(judging or cases), 'input')}" if cases else ""
     if output["passed"]:
+        excused = ""
+        if judging and len(judging) < len(cases):
+            error = words.small(max(case["max_abs"] for case in judging))
+            others = ", ".join(case["kind"] for case in cases if case.get("unstable"))
+            excused = f" On {others}, rounding decides, and nothing is judged."
         return (
             f"Output {name} is equal within tolerance{kinds}: at most {error} off, where "
-            f"{allowed} is allowed."
+            f"{allowed} is allowed.{excused}"
         )
     if output["needed"].get("atol") is None:
         return (
@@ -100,14 +80,8 @@ def parity_words(output: Report) -> str:
     )
 
 
-def _kept(precision: Report) -> str:
-    if "in_fp32" in precision:  # of `edgeup check`, which converts nothing
-        return f"{words.count(len(precision['in_fp32']), 'node')} would stay in fp32"
-    kept: Any = precision.get("kept", precision.get("keep_fp32", ()))
-    return f"{words.count(len(kept), 'node')} kept in fp32"
-
-
 def _figures(report: Report) -> Iterator[tuple[str, str, str]]:
+    yield from _of_verify(report)
     latency = report.get("latency", {})
     if "median_ms" in latency:
         yield "Median latency", words.milliseconds(latency["median_ms"]), _where(latency)
@@ -119,6 +93,8 @@ def _figures(report: Report) -> Iterator[tuple[str, str, str]]:
         yield "Estimate, not measured", words.milliseconds(total["estimate_ms"]), about
     onnx, model = report.get("onnx", {}), report.get("model", {})
     before, after = model.get("macs"), onnx.get("macs", model.get("macs"))
+    if report.get("kind") == "estimate":
+        after = report["total"]["macs"]
     if after is not None:
         more = "per run"
         if before and before != after:
@@ -139,6 +115,35 @@ def _figures(report: Report) -> Iterator[tuple[str, str, str]]:
         energy = power.get("energy_per_inference_mj")
         figure = "not measured" if energy is None else f"{words.figures(energy)} mJ"
         yield "Energy per inference", figure, str(power.get("total") or power.get("reason") or "")
+
+
+def _of_verify(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Of the output that is nearest to its tolerance, or furthest beyond it."""
+    outputs = [one for one in report.get("parity", ()) if one.get("max_abs") is not None]
+    if "candidate" not in report or not outputs:
+        return
+    worst = max(outputs, key=_badness)
+    name = f"output {worst['name']}"
+    allowed = f"{name}; allowed: {words.allowed(worst['tolerance'])}"
+    excused = any(case.get("unstable") for case in worst["cases"])
+    more = "; also where rounding decides" if excused else ""
+    yield "Largest error", words.small(worst["max_abs"]), f"{allowed}{more}"
+    beyond = f"of {worst['elements']:,} elements of {name}"
+    yield "Beyond the tolerance", f"{worst['mismatches']:,}", beyond
+    if worst["psnr"] is not None:
+        yield "PSNR", f"{worst['psnr']:.1f} dB", name
+    for metric, value in (worst["task"] or {}).items():
+        if isinstance(value, (int, float)):
+            against = f"{report['task']}, of {name}, against the reference"
+            yield metric, words.quality(value), against
+
+
+def _badness(output: Report) -> tuple[bool, float]:
+    """By the error in units of what is allowed; text stands for what is not finite."""
+    error, allowed = output["max_abs"], output["tolerance"]["atol"]
+    if isinstance(error, str) or isinstance(allowed, str):
+        return not output["passed"], math.inf
+    return not output["passed"], error / allowed if allowed else error
 
 
 def _where(latency: Report) -> str:

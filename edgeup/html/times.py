@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
 from edgeup.html.decoder import bar
-from edgeup.html.markup import Markup, facts, join, table, tag
+from edgeup.html.markup import Markup, facts, first_of_all, join, table, tag
 
 Section = Mapping[str, Any]
 
@@ -16,6 +16,7 @@ _WIDTH, _HEIGHT, _LEFT, _BASE = 400.0, 170.0, 8.0, 130.0
 _LAYERS_SHOWN = 25
 _PERCENTILES = ("p90", "p95", "p99")
 """Of a report that does not say which were asked for."""
+_OTHERS = ("mean", "min", "max", "std")
 PARTS = {
     "h2d": "copy to the device",
     "compute": "network",
@@ -34,8 +35,8 @@ def latency(report: Section) -> Markup:
         tag("div", _figures(section), _spread(section), class_="charts"),
         facts(_how(report)),
         _parts(section),
-        _versus(section),
-        _against(report.get("versus")),
+        *(tag("p", line) for line in (*against_original(section), *against_other(report))),
+        _both(report),
     )
 
 
@@ -43,10 +44,9 @@ def _where(report: Section) -> str:
     section = report["latency"]
     board = report.get("target", {}).get("board")
     other = f" This says nothing of {board}: nothing ran there." if board else ""
-    return (
-        f"{section['backend']} on {section['device']}, {section['threads']} threads, "
-        f"{words.count(section['iterations'], 'run')}.{other}"
-    )
+    threads = words.count(section["threads"], "thread")
+    runs = words.count(section["iterations"], "run")
+    return f"{section['backend']} on {section['device']}, {threads}, {runs}.{other}"
 
 
 def _how(report: Section) -> dict[str, str]:
@@ -95,21 +95,26 @@ def _figures(section: Section) -> Markup:
             f" ({words.figures(interval['low_ms'])} to {words.figures(interval['high_ms'])} with "
             f"{interval['confidence']:.0%} confidence)"
         )
-    rows = {"median": words.milliseconds(section["median_ms"]) + around}
-    asked = section.get("percentiles_ms")
-    if asked is None:
-        asked = {key: section[f"{key}_ms"] for key in _PERCENTILES if f"{key}_ms" in section}
-    rows |= {name: words.milliseconds(value) for name, value in asked.items()}
-    for key in ("mean", "min", "std"):
-        if f"{key}_ms" in section:
-            rows[key] = words.milliseconds(section[f"{key}_ms"])
+    elif "no_interval" in section:
+        around = f" (no interval: {section['no_interval']})"
+    rows = {name: words.milliseconds(value) for name, value in times_of(section).items()}
+    rows["median"] += around
     if "cv" in section:
         rows["variation"] = f"{section['cv']:.1%}" + (
-            " – unsteady: trust the median, not the mean" if section["cv"] > 0.025 else ""
+            " – unsteady: the mean says little" if section["cv"] > 0.025 else ""
         )
     if section.get("throughput_per_s") is not None:
         rows["throughput"] = f"{words.figures(section['throughput_per_s'])} per second"
     return facts(rows)
+
+
+def times_of(section: Section) -> dict[str, float]:
+    """Median, the percentiles that were asked for, and the rest, in milliseconds."""
+    asked = section.get("percentiles_ms")
+    if asked is None:
+        asked = {key: section[f"{key}_ms"] for key in _PERCENTILES if f"{key}_ms" in section}
+    others = {key: section[f"{key}_ms"] for key in _OTHERS if f"{key}_ms" in section}
+    return {"median": section["median_ms"], **asked, **others}
 
 
 def _parts(section: Section) -> Markup | str:
@@ -180,33 +185,47 @@ def histogram(edges: Sequence[float], counts: Sequence[int], median: float) -> M
     )  # fmt: skip
 
 
-def _versus(section: Section) -> Markup | str:
+def against_original(section: Section) -> Iterator[str | Markup]:
+    """What `edgeup optimize` gained, or lost, in a sentence."""
     gain = section.get("versus_original")
     if not gain:
-        return ""
+        return
     if gain["low"] <= 1 <= gain["high"]:
         verdict = "no difference beyond noise"
     else:
         verdict = "faster" if gain["low"] > 1 else "SLOWER"
-    return tag(
-        "p",
+    said = (
         f"Against the original, taken in turn: original / result = {gain['median']:.3f} "
-        f"({gain['low']:.3f} to {gain['high']:.3f} with {gain['confidence']:.0%} confidence): ",
-        tag("strong", verdict, class_="bad" if verdict == "SLOWER" else None),
+        f"({gain['low']:.3f} to {gain['high']:.3f} with {gain['confidence']:.0%} confidence): "
+    )
+    yield join(said, tag("strong", verdict, class_="bad" if verdict == "SLOWER" else None))
+
+
+def against_other(report: Section) -> Iterator[str | Markup]:
+    """What `edgeup profile --vs` found, in a sentence."""
+    versus = report.get("versus")
+    if not versus:
+        return
+    found, other = versus["ratio"], versus["model"]["path"]
+    yield join(
+        f"Against {other}, taken in turn: ",
+        tag("strong", versus["words"], class_="bad" if versus["verdict"] == "slower" else None),
+        f". The {found.get('of', 'latency')} of {report['model']['path']} is {found['median']:.3f} "
+        f"of that of {other} ({found['low']:.3f} to {found['high']:.3f} with "
+        f"{found['confidence']:.0%} confidence), each with the caches as the other left them; "
+        f"alone, it may be another.",
     )
 
 
-def _against(versus: Section | None) -> Markup | str:
-    """What `edgeup profile --vs` found."""
+def _both(report: Section) -> Markup | str:
+    """The times of both models of `edgeup profile --vs`, side by side."""
+    versus = report.get("versus")
     if not versus:
         return ""
-    found = versus["ratio"]
-    return tag(
-        "p",
-        f"Against {versus['model']['path']}, taken in turn: {versus['words']} (ratio of "
-        f"{found.get('of', 'latency')} {found['median']:.3f}, {found['low']:.3f} to "
-        f"{found['high']:.3f} with {found['confidence']:.0%} confidence).",
-    )
+    sides = [(one["model"]["path"], times_of(one["latency"])) for one in (report, versus)]
+    names = [name for name in sides[0][1] if name in sides[1][1]]
+    rows = [[path, *(words.milliseconds(times[name]) for name in names)] for path, times in sides]
+    return table(["model", *names], rows, label="Times of both models")
 
 
 def layers(report: Section) -> Markup:
@@ -220,13 +239,19 @@ def layers(report: Section) -> Markup:
         f"By {section['source']}, {words.count(section['runs'], 'run')}: "
         f"{words.count(len(rows), 'layer')}, {words.milliseconds(section['total_ms'])} together."
     )
-    rest = "" if len(rows) <= _LAYERS_SHOWN else tag(
-        "details",
-        tag("summary", f"All {len(rows)} layers in the order of execution"),
-        _layer_table(rows, section),
-    )  # fmt: skip
     unstaged = "" if section["stages"] else tag("p", _NO_STAGES, class_="soft")
-    return join(tag("p", said), _layer_table(costly[:_LAYERS_SHOWN], section), rest, unstaged)
+    if len(rows) <= _LAYERS_SHOWN:
+        return join(tag("p", said), _layer_table(costly, section), unstaged)
+    return join(
+        tag("p", said),
+        first_of_all(
+            f"The {_LAYERS_SHOWN} that cost most",
+            _layer_table(costly[:_LAYERS_SHOWN], section),
+            f"All {len(rows)} layers in the order of execution",
+            _layer_table(rows, section),
+        ),
+        unstaged,
+    )
 
 
 _NO_STAGES = (

@@ -19,6 +19,7 @@ def metrics(report: Section) -> Markup:
     """Every output's figures over all inputs, and then those of each input."""
     outputs = report["parity"]
     return join(
+        tag("p", "Each figure is that of the input on which it is worst."),
         *(join(tag("h3", str(output["name"])), facts(_figures(output))) for output in outputs),
         tag("h3", "Further, by input"),
         table(_HEADINGS, _rows(outputs), left=2, label="Further metrics by input"),
@@ -44,8 +45,7 @@ def _figures(output: Section) -> dict[str, str]:
             if output[key] is not None
         ),
         "worst place": _worst(output["worst"]),
-        "tolerance": f"{words.small(tolerance['atol'])} + {words.small(tolerance['rtol'])} × "
-        f"|value|: {tolerance['reason']}",
+        "tolerance": f"{words.allowed(tolerance)}: {tolerance['reason']}",
         "judged by": str(tolerance.get("statistic") or "every element"),
         "tolerance needed": "; ".join(
             f"{key} {words.small(needed[key])} at that {other}"
@@ -135,7 +135,7 @@ def task(report: Section) -> Markup:
 def _by_input(names: list[str], rows: list[Section]) -> Markup:
     return table(
         ["input", *names],
-        [[str(row["kind"]), *(_short(row[name]) for name in names)] for row in rows],
+        [[str(row["kind"]), *(words.quality(row[name]) for name in names)] for row in rows],
         label="Metrics of the task by input",
     )
 
@@ -143,7 +143,7 @@ def _by_input(names: list[str], rows: list[Section]) -> Markup:
 def _against_truth(truth: Section) -> Markup:
     sides = (*_SIDES, "difference")
     rows = [
-        [str(case["kind"]), name, *(_short(case[side][name]) for side in sides)]
+        [str(case["kind"]), name, *(words.quality(case[side][name]) for side in sides)]
         for case in ({"kind": "mean of all", **truth}, *truth["cases"])
         for name in case["candidate"]
     ]
@@ -188,23 +188,32 @@ def _first_node(words_of: str, node: Section) -> Markup:
     if node["candidate_node"] != node["node"]:
         own = f", in the candidate {node['candidate_op']} {node['candidate_node']}"
     site = node["site"]
-    first = f"First node whose output {words_of}"
-    if len(node["among"]) > 1 and node["candidate_value"] == node["value"]:
-        first = f"First value that both sides have and that {words_of}, made by"
+    maker = f"{node['op']} {node['node']}{own}"
+    if own and words_of == "is not finite":  # whatever stands there in the reference
+        maker = f"{node['candidate_op']} {node['candidate_node']} of the candidate"
+        maker += f", in the reference {node['op']} {node['node']}"
     return join(
-        tag("p", f"{first}: {node['op']} {node['node']}{own}{error}."),
+        tag("p", f"{first_words(words_of, node)}: {maker}{error}."),
         facts(
             {
                 "value": str(node["value"]),
                 "one of these nodes": ", ".join(node["among"]) if len(node["among"]) > 1 else "",
                 "of the candidate": str(node["candidate_value"]),
                 "rewritten by": "" if site is None else f"{site['pass']}, form {site['form']}",
+                "the two nodes differ in": "; ".join(node["unlike"]),
                 "likely cause": "; ".join(one["words"] for one in node["diagnoses"]),
                 "found in": f"{words.count(node['runs'], 'run')}, "
                 f"{words.megabytes(node['peak_bytes'])} held at most",
             }
         ),
     )
+
+
+def first_words(words_of: str, node: Section) -> str:
+    """What is said before a node's name: several may stand between two values of both sides."""
+    if len(node["among"]) > 1 and node["candidate_value"] == node["value"]:
+        return f"First value that both sides have and that {words_of}, made by"
+    return f"First node whose output {words_of}"
 
 
 def fp32_nodes(report: Section) -> Markup:

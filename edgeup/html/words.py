@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "–"
+
+_ALL_DIGITS = 17
+"""Of a float64."""
 
 
 def figures(value: float) -> str:
@@ -49,6 +53,23 @@ def small(value: Any) -> str:
     return "0" if value == 0 else f"{value:.2e}"
 
 
+def allowed(tolerance: Mapping[str, Any]) -> str:
+    """What an error may be; as a share, where each input has a limit of its own."""
+    share = tolerance.get("atol_of_peak")
+    limit = f"{small(share)} of each input's peak" if share else small(tolerance["atol"])
+    return f"{limit} + {small(tolerance['rtol'])} × |value|"
+
+
+def quality(value: Any) -> str:
+    """Four figures; of what is nearly 1, as many as tell it from 1."""
+    if value is None:
+        return NONE
+    digits = 4
+    while value != 1 and float(f"{value:.{digits}g}") == 1 and digits < _ALL_DIGITS:
+        digits += 1
+    return f"{value:.{digits}g}"
+
+
 def percent(part: float, whole: float) -> str:
     """``12 %``; ``0.3 %`` where it is little."""
     share = 100 * part / whole if whole else 0.0
@@ -71,3 +92,14 @@ def count(number: int, noun: str) -> str:
 def shape(dims: Any) -> str:
     """``1×3×224×224``."""
     return "×".join(str(dim) for dim in dims)
+
+
+def ratios(to: Sequence[str]) -> str:
+    """What the ratios of a comparison are; ``to`` names the reference of each row."""
+    references = list(dict.fromkeys(to))
+    one = len(references) == 1
+    other = references[0] if one else f"the first with its input shape ({'; '.join(references)})"
+    return (
+        f"ratio: its time over that of {other} in the same round, the median over the rounds; the "
+        f"two medians divided may give another number, since a disturbed round moves them alone"
+    )

@@ -261,7 +261,8 @@ def overlapping(r: dict[str, Any]) -> None:
 
 def wrong(r: dict[str, Any]) -> None:
     for case in r["parity"][0]["cases"]:
-        case["max_abs"] = (case["max_abs"] + 1e-6) * 2
+        if case["peak"]:  # an error where the reference is 0 is no share of its peak
+            case["max_abs"] = (case["max_abs"] + 1e-6) * 2
 
 
 @pytest.mark.parametrize(
