@@ -31,8 +31,15 @@ def check_folder(folder: Path) -> None:
             f"output folder {folder} cannot be made: {folder.parent} does not exist; "
             f"create it, or name another folder with -o"
         )
-    if not os.access(folder if folder.exists() else folder.parent, os.W_OK | os.X_OK):
-        raise EdgeupError(f"output folder {folder} is not writable; name another with -o")
+    try:
+        # Tried, not asked with os.access: root may write everywhere, except where no file can be,
+        # as in /proc and on what is mounted read-only.
+        with tempfile.TemporaryFile(dir=folder if folder.exists() else folder.parent):
+            pass
+    except OSError as error:
+        raise EdgeupError(
+            f"output folder {folder} is not writable; name another with -o"
+        ) from error
 
 
 Content: TypeAlias = "bytes | Callable[[IO[bytes]], object]"
@@ -66,39 +73,27 @@ def sha256_of(path: Path) -> str:
 def check_goals(goals: Iterable[Path | None], read: Iterable[Path | None]) -> None:
     """Refuse files that cannot be written, that are read, or that are named twice.
 
-    None stands for an option that was not given.
+    None stands for an option that was not given. ``read`` is gone through only where one of the
+    goals is there already: to know the files of a model (`model_files`), it must be read.
 
     Raises:
         EdgeupError: see `check_goal`; or one of the goals is read, or another goal, too.
     """
-    sources = {os.path.realpath(path) for path in read if path is not None}
-    taken: set[str] = set()
+    taken: dict[str, Path] = {}
     for goal in goals:
         if goal is None:
             continue
         check_goal(goal)
+        # Not Path.resolve: before Python 3.13, a circle of links is a RuntimeError there.
         place = os.path.realpath(goal)
-        if place in sources:
-            raise EdgeupError(f"{goal} would be overwritten, and it is read; name another file")
         if place in taken:
             raise EdgeupError(f"{goal} would be written twice; name another file")
-        taken.add(place)
-
-
-def refuse_overwriting(goals: Iterable[Path], read: Iterable[Path]) -> None:
-    """Refuse to write over what a model is read from, by whichever name.
-
-    Raises:
-        EdgeupError: one of the goals is one of the files that are read.
-    """
-    # Not Path.resolve: before Python 3.13, links that lead in a circle are a RuntimeError there.
-    taken = {os.path.realpath(path) for path in read}
-    for goal in goals:
-        if os.path.realpath(goal) in taken:
-            raise EdgeupError(
-                f"it would overwrite {goal}, which the model is read from; name another file to "
-                f"write with -o"
-            )
+        taken[place] = goal
+    if not any(map(os.path.exists, taken)):
+        return
+    for path in read:
+        if path is not None and (goal := taken.get(os.path.realpath(path))) is not None:
+            raise EdgeupError(f"{goal} would be overwritten, and it is read; name another file")
 
 
 def write_all(contents: Mapping[Path, Content]) -> None:

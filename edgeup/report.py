@@ -6,11 +6,10 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from importlib.resources import files
 from typing import Any
 
-SCHEMA_VERSION = 1
+from edgeup.runtime.report_head import head
 
 
 def schema() -> dict[str, Any]:
@@ -44,12 +43,8 @@ def compose(
     Unless it is given, ``passed`` is true when every output passed its parity check, and there
     was one. What the target does not take as it is fails in any case.
     """
-    from edgeup.runtime.environment import environment
-
     return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command_line(sys.argv[1:]),
+        **head(command_line(sys.argv[1:])),
         "passed": not acceptance
         and (
             bool(parity) and all(bool(output["passed"]) for output in parity)
@@ -64,7 +59,6 @@ def compose(
         "parity": [dict(output) for output in parity],
         "latency": dict(latency),
         "target": dict(target),
-        "environment": environment(),
         "notices": list(notices),
         "stages_s": dict(stages_s),
         "stages": [dict(stage) for stage in stages],

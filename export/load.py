@@ -175,8 +175,11 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> None:
+def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> list[str]:
     """Set input dimensions for good, in place: the only change of interface that is ever made.
+
+    Returns:
+        Which inputs had open dimensions, and what they became: "image: nx3xhxw became 1x3x8x8".
 
     Raises:
         EdgeupError: no such input, or a number where the model has another.
@@ -184,8 +187,9 @@ def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> None:
     import onnx_ir as ir
     from onnx_ir.passes.common import ShapeInferencePass
 
+    frozen: list[str] = []
     if not shapes:
-        return
+        return frozen
     inputs = {value.name or "": value for value in _fed(model)}
     for spec in shapes:
         name = spec.name or (next(iter(inputs)) if len(inputs) == 1 else "")
@@ -201,13 +205,22 @@ def freeze_shapes(model: ir.Model, shapes: Sequence[TensorSpec]) -> None:
             or any(isinstance(a, int) and a != b for a, b in zip(had, wanted, strict=False))
         ):
             raise EdgeupError(
-                f"input {name} is {'x'.join(map(str, had))}, which {'x'.join(map(str, wanted))} "
+                f"input {name} is {'x'.join(map(_dim_text, had))}, which "
+                f"{'x'.join(map(str, wanted))} "
                 f"does not fit"
             )
+        if had != list(wanted):
+            before = "of unknown rank" if had is None else "x".join(map(_dim_text, had))
+            frozen.append(f"{name}: {before} became {'x'.join(map(str, wanted))}")
         value.shape = ir.Shape(wanted)
     _forget_inferred(model)
     # The outputs' dimensions are part of the interface, so they are settled here and now.
     ShapeInferencePass()(model)
+    return frozen
+
+
+def _dim_text(dim: int | ir.SymbolicDim) -> str:
+    return str(dim if isinstance(dim, int) else dim.value or "?")
 
 
 def _forget_inferred(model: ir.Model) -> None:

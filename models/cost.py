@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -49,6 +50,7 @@ def macs(module: nn.Module, inputs: Sequence[TensorSpec | Sequence[int]]) -> int
     counter = FlopCounterMode(display=False)
     with (
         _evaluating(module),
+        _quiet(),
         _flops_in(ZeroInsertion, module, counter) as copies,
         torch.no_grad(),
         FakeTensorMode(allow_non_fake_inputs=True),
@@ -74,6 +76,17 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for child, mode in modes.items():
             child.training = mode
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch logs each error of a shape with a traceback before it raises it."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    was_disabled, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was_disabled
 
 
 @contextmanager

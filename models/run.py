@@ -40,7 +40,8 @@ def run_module(module: nn.Module, arrays: Sequence[Array]) -> list[Array]:
     Tuples, lists and dictionaries are taken apart in order; None is left out.
 
     Raises:
-        EdgeupError: an output is not a tensor, or the module refused the inputs.
+        EdgeupError: an output is no tensor or of a type that NumPy does not have, or the module
+            refused the inputs.
     """
     return _arrays(_pytree.tree_leaves(_result(module, arrays)))
 
@@ -80,4 +81,16 @@ def _arrays(leaves: Sequence[Any]) -> list[Array]:
     for leaf in given:
         if not isinstance(leaf, torch.Tensor):
             raise EdgeupError(f"the module returned a {type(leaf).__name__} among its outputs")
-    return [leaf.numpy() for leaf in given]
+    return [_array(leaf, index) for index, leaf in enumerate(given)]
+
+
+def _array(output: torch.Tensor, index: int) -> Array:
+    try:
+        array: Array = output.numpy(force=True)  # also of a parameter, or a conjugate's view
+    except (TypeError, RuntimeError) as error:
+        kind = str(output.dtype).removeprefix("torch.")
+        raise EdgeupError(
+            f"output {index} of the module is of type {kind}, and NumPy cannot hold it ({error}), "
+            f"so it cannot be compared; let forward return a dense float32 tensor"
+        ) from error
+    return array

@@ -146,7 +146,7 @@ class SavedOutputs:
                     raise ValueError(f"{missing[0]} is not there")
                 cases[str(entry["name"])] = _SavedCase(found, entry["inputs_sha256"])
             self.origin = _origin(index)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise EdgeupError(f"{self._path}: its {INDEX} does not fit: {error}") from error
         if not cases:
             raise EdgeupError(f"{self._path} holds no case")

@@ -274,10 +274,6 @@ def _refused_ranks(name: str, parser: NvidiaParser) -> list[int]:
     return found
 
 
-def _is_usual(given: tuple[int, ...] | Array | None) -> bool:
-    return isinstance(given, tuple) and given == USUAL
-
-
 def _fits_any_rank(given: tuple[int, ...] | Array | None) -> bool:
     """Data like the first input's, or one number per channel."""
     return isinstance(given, tuple) and given in (USUAL, USUAL[1:2])

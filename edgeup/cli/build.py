@@ -205,7 +205,11 @@ def build(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print trtexec's command line, and build nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the command lines for the board, beside the model; build nothing.",
+        ),
     ] = False,
     seed: InputSeedOption = 0,
     fail_on: Annotated[list[str] | None, fail_on_option("parity, precision, size>25MB")] = None,
@@ -265,16 +269,17 @@ def _build(
     """Build, judge, write and tell; whether all of it passed."""
     from edgeup.cli.build_summary import build_summary
     from edgeup.cli.progress import progress
-    from edgeup.files import check_goal, write_all
+    from edgeup.files import check_goals, write_all
     from edgeup.pipeline.build.engine import NotHereError, build_file
     from edgeup.pipeline.build.gate import check_build_gates
     from edgeup.pipeline.gate_facts import build_facts
     from edgeup.pipeline.gates import gated
+    from edgeup.pipeline.model_files import model_files
     from edgeup.runtime.engine.sidecar import sidecar_path
 
     check_build_gates(conditions, wish)
-    check_goal(goal)
-    check_goal(sidecar_path(goal))
+    goals = (goal, sidecar_path(goal), wish.timing_cache)
+    check_goals(goals, model_files(model, others=[wish.keep_list]))
     with progress() as stage:
         try:
             result = build_file(model, goal, wish, stage)

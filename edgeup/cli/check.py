@@ -45,12 +45,13 @@ def check(
         from edgeup.errors import EdgeupError
         from edgeup.files import check_goals, write_all
         from edgeup.pipeline.check import CheckRequest, check_file
+        from edgeup.pipeline.model_files import model_files
         from edgeup.report import command_line
         from edgeup.targets import find_target
 
         if static and build:
             raise EdgeupError("--static asks the rules alone, --build NVIDIA's builder: give one")
-        check_goals(report_goals(output), [model])
+        check_goals(report_goals(output), model_files(model))
         request = CheckRequest(
             target=find_target(target),
             shapes=tuple(parse_frozen(text) for text in shape or ()),

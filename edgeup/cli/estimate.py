@@ -55,12 +55,13 @@ def estimate(
         from edgeup.files import Content, check_goals, write_all
         from edgeup.pipeline.estimate.model import EstimateRequest, estimate_file
         from edgeup.pipeline.estimate.plot import check_picture, draw_estimate
+        from edgeup.pipeline.model_files import model_files
         from edgeup.report import command_line
         from edgeup.targets import find_target
 
         if plot is not None:
             check_picture(plot)
-        check_goals((plot, *report_goals(output)), [model])
+        check_goals((plot, *report_goals(output)), model_files(model))
         request = EstimateRequest(
             find_target(target),
             command_line(sys.argv[1:]),

@@ -100,7 +100,7 @@ def export(
         from edgeup.cli.parse import parse_dynamic, parse_shape
         from edgeup.cli.progress import progress
         from edgeup.cli.summary import export_summary
-        from edgeup.files import check_folder, write_all
+        from edgeup.files import check_goals, write_all
         from edgeup.html.files import html_of
         from edgeup.pipeline.export import (
             ExportRequest,
@@ -138,7 +138,7 @@ def export(
             _no_open_dimensions(request.dynamic)
         request.target.choose_opset(opset)
         if output is not None:
-            check_folder(output)
+            check_goals(_goals(output), (weights, keep_fp32))
         with progress() as stage:
             stage("building the network")
             if module is None:
@@ -151,16 +151,17 @@ def export(
                 _no_network_options(model, preset, encoder, decoder, skip, weights, option)
                 subject = user_subject(module, [parse_shape(text) for text in shape or ()], seed)
             folder = output or Path(subject.name)
-            check_folder(folder)
+            goals = model_path, report_path, page_path = _goals(folder)
+            check_goals(goals, (weights, keep_fp32))
             proven = export_subject(subject, request, stage)
             latency = time_proven(proven, stage)
-        report = compose(**report_sections(proven, "model.onnx"), latency=latency)
+        report = compose(**report_sections(proven, model_path.name), latency=latency)
         report |= gated(report, conditions, report_facts(report))
         write_all(
             {
-                folder / "model.onnx": proven.exported.content,
-                folder / "report.json": to_bytes(report),
-                folder / "report.html": html_of(report),
+                model_path: proven.exported.content,
+                report_path: to_bytes(report),
+                page_path: html_of(report),
             }
         )
         if answer.style is Format.JSON:
@@ -173,6 +174,11 @@ def export(
     return run_verb(style, body)
 
 
+def _goals(folder: Path) -> tuple[Path, Path, Path]:
+    """The model, its report and the page of that."""
+    return folder / "model.onnx", folder / "report.json", folder / "report.html"
+
+
 def _no_open_dimensions(dynamic: Dynamic) -> None:
     if dynamic:
         raise EdgeupError(
@@ -181,11 +187,14 @@ def _no_open_dimensions(dynamic: Dynamic) -> None:
         )
 
 
+LOAD_INSIDE = ", and load your module's weights inside of the function that makes it"
+
+
 def _no_network_options(*options: object) -> None:
     names = ("--model", "--preset", "--encoder", "--decoder", "--skip", "--weights", "--option")
     given = [name for name, value in zip(names, options, strict=True) if value is not None]
     if given:
         raise EdgeupError(
             f"{' and '.join(given)} choose a network of edgeup's, and a module of your own was "
-            f"named; leave one of the two out"
+            f"named; leave one of the two out{LOAD_INSIDE if '--weights' in given else ''}"
         )

@@ -60,12 +60,13 @@ def optimize(
         from edgeup.cli.parse import parse_frozen
         from edgeup.cli.progress import progress
         from edgeup.errors import EdgeupError
-        from edgeup.files import check_goal, write_all
+        from edgeup.files import check_goals, write_all
         from edgeup.html.files import html_of
         from edgeup.pipeline.forms import Forms
         from edgeup.pipeline.gate_facts import EXPORTED, report_facts
         from edgeup.pipeline.gates import check_judgeable, gated, parse_conditions
-        from edgeup.pipeline.optimize import FileRequest, optimize_file
+        from edgeup.pipeline.model_files import model_files
+        from edgeup.pipeline.optimize import FileRequest, data_path, optimize_file
         from edgeup.pipeline.precision.keep_list import read_keep_list
         from edgeup.pipeline.precision.lower import check_precision
         from edgeup.pipeline.tuning.model import check_tunable
@@ -74,11 +75,9 @@ def optimize(
 
         if output.suffix != ".onnx":
             raise EdgeupError(f"-o {output} does not end in .onnx; name the file to write")
-        check_goal(output)
-        report_path = output.with_suffix(".json")
-        page_path = output.with_suffix(".html")
-        check_goal(report_path)
-        check_goal(page_path)
+        report_path, page_path = output.with_suffix(".json"), output.with_suffix(".html")
+        goals = (output, report_path, page_path, data_path(output))
+        check_goals(goals, model_files(model, others=[keep_fp32]))
         request = FileRequest(
             target=find_target(target),
             output=output,

@@ -10,6 +10,8 @@ import typer
 from edgeup.cli.options import output_option
 from edgeup.cli.verb import Answer, Format, FormatOption, run_verb
 
+_STYLES = {"bad": "bold red", "warn": "yellow", "good": "green"}
+
 
 def report(
     reports: Annotated[
@@ -31,12 +33,13 @@ def report(
         from rich.text import Text
 
         from edgeup.errors import EdgeupError
-        from edgeup.files import check_goal, write_all
-        from edgeup.html.files import html_of_several
+        from edgeup.files import check_goals, write_all
+        from edgeup.html.files import html_of_several, names_of
+        from edgeup.html.held import headline
 
         if output.suffix.lower() not in (".html", ".htm"):
             raise EdgeupError(f"-o {output} does not end in .html; name the page to write")
-        check_goal(output)
+        check_goals([output], reports)
         page, held = html_of_several(reports)
         write_all({output: page})
         if answer.style is Format.JSON:
@@ -46,6 +49,7 @@ def report(
                     "regressions": {one.name: list(one.worse) for one in held},
                     "compared": {one.name: list(one.compared) for one in held},
                     "not_compared": {one.name: dict(one.not_compared) for one in held},
+                    "not_finite": {one.name: list(one.undefined) for one in held},
                 }
             )
             return True
@@ -56,8 +60,9 @@ def report(
             for why, headings in one.reasons().items():
                 said = f"{one.name}: not compared: {', '.join(headings)}: {why}"
                 answer.show(Text(said, style="yellow"))
-        if any(one.compared for one in held) and not any(one.worse for one in held):
-            answer.show(Text("no regression in what was compared", style="green"))
+        if held:
+            words, style = headline(names_of(reports)[0], held)
+            answer.show(Text(words, style=_STYLES[style]))
         answer.show(Text(f"wrote {output}"))
         return True
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.verified import Stage, aim_at
+from edgeup.runtime.report_head import head
 from edgeup.spec import TensorSpec
 from edgeup.targets import Target
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from edgeup.export.capability.contract import Finding
     from edgeup.export.passes.contract import Aim
-
-SCHEMA_VERSION = 1
 
 NOTICES: dict[tuple[int, int] | None, str] = {
     (10, 3): (
@@ -100,7 +98,7 @@ def check_file(path: Path, request: CheckRequest, stage: Stage) -> dict[str, Any
     notices += _known_of(request.target, opset)
     decided = asked is None or not asked.decides or asked.accepted
     return {
-        **_head(request.command),
+        **head(request.command),
         "accepted": not is_refused(findings) and decided,
         "passed": is_accepted(findings) and decided,
         "model": {
@@ -161,17 +159,6 @@ def with_remedies(findings: Sequence[Finding], model: ir.Model, aim: Aim) -> lis
         else finding
         for finding in findings
     ]
-
-
-def _head(command: str) -> dict[str, Any]:
-    from edgeup.runtime.environment import environment
-
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": command,
-        "environment": environment(),
-    }
 
 
 def _ask(

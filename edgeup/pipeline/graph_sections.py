@@ -44,20 +44,25 @@ def graph_sections(
         estimate = estimate_sections(model, target, precision)
     except EdgeupError as error:
         return {"stages": stages_section(model, rewrites), "estimate": {"not_made": str(error)}}
-    times = {layer["name"]: layer["estimate_us"] for layer in estimate["layers"]}
+    times = times_by_layer(estimate)
     return {"stages": stages_section(model, rewrites, times), "estimate": estimate}
+
+
+def times_by_layer(estimate: Mapping[str, Any]) -> dict[str, float]:
+    """Of an estimate, in microseconds: what `stages_section` adds up."""
+    return {layer["name"]: layer["estimate_us"] for layer in estimate["layers"]}
 
 
 def stages_section(
     model: ir.Model,
-    rewrites: Sequence[Mapping[str, Any]] = (),
+    rewrites: Sequence[Mapping[str, Any]] | None = (),
     times_us: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """An entry per stage.
 
     Args:
         model: its shapes are inferred already.
-        rewrites: the report's.
+        rewrites: the report's; None where it is not known what a pass did, and no forms are told.
         times_us: what layers are estimated to take, by the name of their first node.
     """
     from edgeup.export.cost import macs, nodes_by_operator_of
@@ -65,7 +70,7 @@ def stages_section(
 
     stages = stages_of(model)
     counted = macs(model).total is not None
-    forms = _forms_by_stage(stages, rewrites)
+    forms = _forms_by_stage(stages, rewrites or ())
     return [
         {
             "name": stage.name,
@@ -78,7 +83,7 @@ def stages_section(
             "last": stage.nodes[-1].name or "",
             "operators": nodes_by_operator_of(stage.nodes),
             "macs": stage.macs if counted else None,
-            "forms": forms[number],
+            **({} if rewrites is None else {"forms": forms[number]}),
             **({} if times_us is None else {"estimate_us": _time(stage, times_us)}),
         }
         for number, stage in enumerate(stages)

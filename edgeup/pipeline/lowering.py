@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeup.pipeline.verified import aim_at
+from edgeup.errors import EdgeupError
+from edgeup.pipeline.verified import aim_at, closable
 from edgeup.targets import Target
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def lower(model: ir.Model, target: Target, opset: int, ir_version: int) -> Lower
     Raises:
         EdgeupError: a node cannot be expressed at that opset; the line names it.
     """
+    from edgeup.export.load import input_specs
     from edgeup.export.opset import OpsetError, convert_opset
     from edgeup.export.optimize import optimize
 
@@ -41,9 +43,16 @@ def lower(model: ir.Model, target: Target, opset: int, ir_version: int) -> Lower
     except OpsetError:
         aim = aim_at(target, model.opset_imports.get("", opset))
         done = optimize(model, aim, _what_is_required(aim))
-        if not done.rewritten:
-            raise
+    try:
         return Lowered(convert_opset(done.model, opset, ir_version), done.rewritten)
+    except OpsetError as error:
+        in_the_way = {refusal.node for refusal in error.refusals}
+        reasons = [
+            closable(near.reason, input_specs(model))
+            for _, near in done.refusals
+            if near.node in in_the_way
+        ]
+        raise EdgeupError("; ".join([str(error), *reasons[:1]])) from error
 
 
 def _what_is_required(aim: Aim) -> Choose:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
-from edgeup.files import refuse_overwriting
 from edgeup.pipeline.acceptance import acceptance_notices, acceptance_section
 from edgeup.pipeline.forms import Forms, optimize_with
 from edgeup.pipeline.graph_sections import graph_sections, worst_case_section
@@ -41,6 +40,11 @@ class FileRequest:
     keep_fp32: frozenset[str] = frozenset()
 
 
+def data_path(output: Path) -> Path:
+    """Where the weights go that do not fit into the result's own file."""
+    return output.with_name(f"{output.name}.data")
+
+
 @dataclass(frozen=True)
 class OptimizedFile:
     """What to write, and the report's sections about it."""
@@ -54,18 +58,19 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
 
     Raises:
         EdgeupError: the file cannot be read, its opset cannot be brought to what the target
-            reads, the comparison cannot be made, or the result would overwrite the original.
+            reads, or the comparison cannot be made.
     """
-    from edgeup.export.load import external_files, freeze_shapes, load_model
+    from edgeup.export.load import freeze_shapes, load_model
     from edgeup.export.optimize import name_nodes
     from edgeup.export.to_onnx import finish_files
 
     stage(f"reading {path.name}")
     notices: list[str] = [] if request.verify else ["not verified: --no-verify was given"]
     model = load_model(path, notices.append)
-    data_name = f"{request.output.name}.data"
-    _refuse_overwriting(request.output, {path, *external_files(model)})
-    freeze_shapes(model, request.shapes)
+    notices += [
+        f"--shape froze {frozen} in {request.output.name}"
+        for frozen in freeze_shapes(model, request.shapes)
+    ]
     name_nodes(model)  # as lists of nodes name them: before an opset step adds any
     start, early = to_opset_of(request.target, model, notices.append)
     aim = aim_at(request.target, start.opset_imports.get("", request.target.opset))
@@ -81,7 +86,7 @@ def optimize_file(path: Path, request: FileRequest, stage: Stage) -> OptimizedFi
     optimized = replace(verified.optimized, sites=(*early, *verified.optimized.sites))
     lowered = _lowered(optimized, model, request, stage)
     written = verified.optimized.model if lowered is None else lowered.model
-    packed, facts = finish_files(written, data_name)
+    packed, facts = finish_files(written, data_path(request.output).name)
     acceptance = acceptance_section(written, request.target)
     notices += acceptance_notices(acceptance, request.target)
     sites = site_sections(optimized)
@@ -130,11 +135,6 @@ def _lowered(
         request.precision, request.target, request.io_precision, request.keep_fp32
     )
     return lower_rewritten(optimized.model, original, optimized.sites, asked, cases, stage)
-
-
-def _refuse_overwriting(output: Path, read: set[Path]) -> None:
-    suffixed = (output.with_suffix(suffix) for suffix in (".json", ".html"))
-    refuse_overwriting((output, *suffixed, output.with_name(f"{output.name}.data")), read)
 
 
 def to_opset_of(

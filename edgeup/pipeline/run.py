@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeup.errors import EdgeupError, unknown
 from edgeup.files import check_goals, write_all
+from edgeup.pipeline.model_files import model_files
 from edgeup.pipeline.picture_input import as_input, load_feeds, picture_input
 from edgeup.pipeline.stored import Stored, read_stored
 from edgeup.pipeline.verified import Stage
@@ -126,7 +127,7 @@ def _check_paths(request: RunRequest) -> None:
     for option, (path, suffix) in goals.items():
         if path is not None and path.suffix.lower() != suffix:
             raise EdgeupError(f"{option} {path}: wanted a name that ends in {suffix}")
-    read = (request.model, request.picture, *request.feeds.values())
+    read = model_files(request.model, others=(request.picture, *request.feeds.values()))
     check_goals((request.draw_to, request.save_raw), read)
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError, unknown
 from edgeup.pipeline.subject import Subject, require_torch
+from edgeup.pipeline.user_code import from_user_code
+from edgeup.pipeline.user_inputs import macs_of, named_inputs
 from edgeup.spec import TensorSpec
 
 if TYPE_CHECKING:
-    from torch import nn
-
-T = TypeVar("T")
-
+    pass
 
 SEEDED = (
     "{reference} draws random numbers when it is made (seed {seed}): unless it loads weights after "
@@ -48,7 +44,7 @@ def user_subject(reference: str, shapes: Sequence[TensorSpec], seed: int = 0) ->
     require_torch("exporting a PyTorch module")
     from torch import nn
 
-    from edgeup.models.cost import macs, parameters
+    from edgeup.models.cost import parameters
 
     made, is_drawn = _resolve(reference, seed)
     if not isinstance(made, nn.Module):
@@ -56,12 +52,12 @@ def user_subject(reference: str, shapes: Sequence[TensorSpec], seed: int = 0) ->
             f"{reference} gave a {type(made).__name__}, and an nn.Module was wanted: name a "
             f"module object, or a function without arguments that returns one"
         )
-    inputs = _named(made, shapes, reference)
+    inputs = named_inputs(made, shapes, reference)
     name = reference.replace(":", ".").split(".")[-1]
     facts = {
         "decoder": None,
         "parameters": parameters(made),
-        "macs": _from_user_code(reference, lambda: macs(made, inputs)),
+        "macs": macs_of(reference, made, inputs),
         "weights": {"source": "module"},
     }
     return Subject(
@@ -84,7 +80,7 @@ def _resolve(reference: str, seed: int) -> tuple[Any, bool]:
             f"is an nn.Module or a function without arguments that returns one"
         )
     with _importable_here(), _seeded(seed) as imports:
-        imported = _from_user_code(reference, lambda: _import(module_name, reference))
+        imported = from_user_code(reference, lambda: _import(module_name, reference))
         found: Any = imported
         for part in attribute.split("."):
             if not hasattr(found, part):
@@ -97,7 +93,9 @@ def _resolve(reference: str, seed: int) -> tuple[Any, bool]:
             return found, imports.has_drawn()
         # Seeded anew: what an import draws is drawn once, however often the function is called.
         with _seeded(seed) as calls:
-            return _from_user_code(reference, found), calls.has_drawn()
+            # Once: a second call, to see which weights come out otherwise with another seed, may
+            # change the module that the first one gave.
+            return from_user_code(reference, found), calls.has_drawn()
 
 
 class _Generator:
@@ -144,62 +142,3 @@ def _importable_here() -> Iterator[None]:
     finally:
         with suppress(ValueError):  # the user's code may have rebuilt sys.path
             sys.path.remove(here)
-
-
-def _from_user_code(reference: str, call: Callable[[], T]) -> T:
-    """Call the user's code; what it raises becomes one line that names file and line."""
-    try:
-        return call()
-    except EdgeupError:
-        raise
-    except (Exception, SystemExit) as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise EdgeupError(
-            f"{reference} raised {type(error).__name__}: {str(error) or '(no message)'} "
-            f"({frame.filename}:{frame.lineno})"
-        ) from error
-
-
-def _named(
-    module: nn.Module, shapes: Sequence[TensorSpec], reference: str
-) -> tuple[TensorSpec, ...]:
-    """Inputs in the order of ``forward``, with its parameters' names where none were given."""
-    if not shapes:
-        raise EdgeupError(
-            f"{reference} needs --shape, once per input of its forward: --shape 1x3x240x320"
-        )
-    parameters = [
-        parameter
-        for parameter in inspect.signature(module.forward).parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-        return tuple(
-            replace(spec, name=spec.name or f"input_{index}") for index, spec in enumerate(shapes)
-        )
-    names = [parameter.name for parameter in parameters]
-    required = [p.name for p in parameters if p.default is inspect.Parameter.empty]
-    if not len(required) <= len(shapes) <= len(names):
-        raise EdgeupError(
-            f"{reference}: forward takes {', '.join(names)}, and {len(shapes)} "
-            f"shape{'s were' if len(shapes) != 1 else ' was'} given; give one --shape per input"
-        )
-    given = [spec.name for spec in shapes if spec.name]
-    matching = [name for name in given if name in names]
-    if matching and (given != matching or len(set(given)) < len(shapes)):
-        strange = [name for name in given if name not in names]
-        raise EdgeupError(
-            f"{reference}: forward takes {', '.join(names)}, and the shapes name "
-            f"{', '.join(strange or given)}; name every input as forward does, or none"
-        )
-    if matching:
-        by_name = {spec.name: spec for spec in shapes}
-        order = [name for name in names if name in by_name]
-        if order != names[: len(order)]:
-            missing = next(name for name in names if name not in by_name)
-            raise EdgeupError(f"{reference}: {missing} of forward has no --shape")
-        return tuple(by_name[name] for name in order)
-    return tuple(  # in the order of forward; other names than its own rename the graph's inputs
-        replace(spec, name=spec.name or name)
-        for spec, name in zip(shapes, names[: len(shapes)], strict=True)
-    )

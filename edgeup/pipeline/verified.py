@@ -246,9 +246,13 @@ def _once(run: Callable[[Feeds], T]) -> Callable[[Feeds], T]:
     return remembered
 
 
-def cases_for(
-    model: ir.Model, seed: int, instead: str = "or leave the comparison out with --no-verify"
-) -> Iterator[Case]:
+TO_STAY_OPEN = (
+    "which freezes them in the result, or leave them open with --no-verify and compare afterwards, "
+    "with `edgeup verify` and the same --shape"
+)
+
+
+def cases_for(model: ir.Model, seed: int, instead: str = TO_STAY_OPEN) -> Iterator[Case]:
     """Seeded inputs of every kind.
 
     Raises:
@@ -272,22 +276,25 @@ def shapes_wanted(specs: Iterable[TensorSpec]) -> str:
     return " ".join(f"--shape {spec}" for spec in specs if not spec.is_static)
 
 
+def closable(reason: str, specs: Iterable[TensorSpec]) -> str:
+    """A pass's reason, with the options that would close what is open where it says --shape."""
+    wanted = shapes_wanted(specs)
+    return reason.replace("--shape", wanted) if wanted else reason
+
+
 def site_sections(optimized: Optimized) -> dict[str, Any]:
     """The report's ``rewrites`` and ``refusals``; those that open dimensions block say which."""
     from edgeup.export.load import input_specs
 
-    wanted = shapes_wanted(input_specs(optimized.model))
-
-    def precise(reason: str) -> str:
-        return reason.replace("--shape", wanted) if wanted else reason
+    specs = input_specs(optimized.model)
 
     return {
         "rewrites": [
-            {**entry, "why": precise(entry["why"])}
+            {**entry, "why": closable(entry["why"], specs)}
             for entry in (site.to_json() for site in optimized.sites)
         ],
         "refusals": [
-            {"pass": rule, "node": refusal.node, "reason": precise(refusal.reason)}
+            {"pass": rule, "node": refusal.node, "reason": closable(refusal.reason, specs)}
             for rule, refusal in optimized.refusals
         ],
     }

@@ -253,39 +253,6 @@ class PolyphaseFilter:
             self.groups,
         )
 
-    def scale_outputs(self, scale: Array, shift: Array | None = None) -> PolyphaseFilter:
-        """The filter of ``scale y + shift`` per output channel: a BatchNorm folded in.
-
-        Args:
-            scale: ``co``.
-            shift: ``co``, or None.
-        """
-        channels, dtype = len(self.weight), self.weight.dtype
-        ones = [1] * len(self.strides)
-        column = _per_channel("scale", scale, channels).reshape(-1, *ones)
-        bias = None if self.bias is None else self.bias * column
-        if shift is not None:
-            start = np.zeros((channels, *self.strides)) if bias is None else bias
-            bias = start + _per_channel("shift", shift, channels).reshape(-1, *ones)
-        return replace(
-            self,
-            weight=(self.weight * column[:, None]).astype(dtype),
-            bias=None if bias is None else bias.astype(dtype),
-        )
-
-    def scale_inputs(self, scale: Array) -> PolyphaseFilter:
-        """The filter of ``scale x`` per input channel.
-
-        A shift of the input has no such form: the zeros beyond the border would not be shifted.
-
-        Args:
-            scale: ``ci``.
-        """
-        grouped = _per_channel("scale", scale, self.in_channels).reshape(self.groups, -1)
-        rows = np.repeat(grouped, len(self.weight) // self.groups, axis=0)
-        columns = rows.reshape(*rows.shape, *[1] * len(self.strides))
-        return replace(self, weight=(self.weight * columns).astype(self.weight.dtype))
-
     def output_spatial(self, spatial: Sequence[int]) -> Ints:
         """Extents of the output.
 
@@ -330,9 +297,3 @@ def _all_phases(bias: Array | None, strides: Sequence[int]) -> Array | None:
         return None
     column = bias.reshape(-1, *[1] * len(strides))
     return np.tile(column, (1, *strides))
-
-
-def _per_channel(name: str, values: Array, channels: int) -> Array:
-    if values.shape != (channels,):
-        raise EdgeupError(f"{name} of shape {values.shape}: wanted {(channels,)}")
-    return values.astype(np.float64)

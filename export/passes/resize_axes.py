@@ -17,12 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeup.export.passes.contract import Refusal
 from edgeup.export.passes.facts import Array, attribute, constant, input_of, is_onnx, rank
+from edgeup.export.passes.shape_vectors import dims_of_vector, same_dims
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -95,17 +96,19 @@ def read_resize(node: ir.Node) -> Resize | Refusal:
     region = _region(node, dims, named) if sampling.crops else {}
     if region is None:
         return _refusal(node, "its region of interest is not constant")
-    scales, sizes = _numbers(_scales_input(node)), _numbers(input_of(node, 3))
+    scales, sizes = _numbers(_scales_input(node)), _sizes(input_of(node, 3))
     policy = attribute(node, "keep_aspect_ratio_policy", "stretch")
     given = tuple(np.atleast_1d(attribute(node, "scales", ()))) if scales is None else scales
     if not len(given) and sizes is None:
         return _refusal(node, "its scales or sizes are computed at run time; --shape may fix them")
     wanted = dict(zip(named, sizes if sizes is not None else given, strict=True))
+    plain = not sampling.crops and (sizes is None or policy == "stretch")
     axes: dict[int, Axis] = {}
     for index, number in wanted.items():
         length = source.shape[index]
-        if not isinstance(length, int):
-            if sizes is None and number == 1 and not sampling.crops:
+        if not isinstance(length, int) or not isinstance(number, int | float):
+            keeps = number == 1 if sizes is None else same_dims([length], [number])
+            if keeps and plain:  # the batch, as a rule
                 continue
             return _refusal(node, f"the length of axis {index} is not known; --shape would tell")
         axes[index] = (
@@ -168,6 +171,11 @@ def _numbers(value: ir.Value | None) -> tuple[float, ...] | None:
     """The numbers of a constant input; an empty tensor stands for an input that is left out."""
     array = constant(value)
     return None if array is None or not array.size else tuple(array.reshape(-1).tolist())
+
+
+def _sizes(value: ir.Value | None) -> Sequence[Any] | None:
+    """Numbers, and symbols where it repeats an open dimension; None where it is left out."""
+    return _numbers(value) if constant(value) is not None else dims_of_vector(value)
 
 
 def _region(

@@ -16,8 +16,9 @@ of their own: they are a matrix, and what has the same matrix is equal.
 3. Where every row is the same row moved on by a stride: one pooling or depthwise convolution.
 4. Otherwise one product per axis, outer axes by Transpose.
 5. A crop beyond the input gives a constant: Where.
-6. Refused: sizes that are not known before run time; linear and cubic of integers, which round by
-   the backend's own rule; places where ONNX Runtime leaves ONNX's definition.
+6. Refused: sizes that are not known before run time, unless an axis keeps its own, as an open batch
+   does; linear and cubic of integers, which round by the backend's own rule; places where ONNX
+   Runtime leaves ONNX's definition.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeup.export.passes.contract import Aim, Candidate, Plan, Refusal
-from edgeup.export.passes.facts import opset_of
+from edgeup.export.passes.facts import constant, opset_of
 from edgeup.export.passes.resize_axes import Resize, is_resize, read_resize
 from edgeup.export.passes.resize_forms import gathers, plain_resize, pooling, products
 from edgeup.export.passes.trt_resize import settings_lacking, sizes_lacking
@@ -60,12 +61,21 @@ class SeparableResize:
             return Refusal(node.name or "", f"{lacking}, and {reason}")
         return Plan(
             nodes=(node,),
-            inputs=(resize.source,),
+            inputs=(resize.source, *_measured(node)),
             outputs=(node.outputs[0],),
-            candidates=tuple(_forms(resize, aim, opset_of(node, aim))),
+            candidates=tuple(map(_of_source, _forms(resize, aim, opset_of(node, aim)))),
             why=str(lacking),
             required=True,
         )
+
+
+def _measured(node: ir.Node) -> Sequence[ir.Value]:
+    """Sizes that are computed from an open batch; what they come to is known, and is not read."""
+    return [value for value in node.inputs[1:] if value is not None and constant(value) is None]
+
+
+def _of_source(form: Candidate) -> Candidate:
+    return Candidate(form.form, lambda build, inputs: form.build(build, inputs[:1]))
 
 
 def _not_equal(resize: Resize) -> str | None:

@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from edgeup.export.passes.facts import attribute, static_shape
 from edgeup.export.roofline.speed import Gpu
 from edgeup.export.roofline.work import Work, conv_work
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 Workload: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], int]
 """Input ``n c h w``, weight ``out in/groups kh kw``, stride: what TVM tunes once."""
@@ -44,15 +40,6 @@ def measured_gpu() -> Gpu:
     device = _document()["device"]
     gmacs = device["fp32_gmacs_per_s"]
     return Gpu(gmacs, gmacs, device["gbytes_per_s"])
-
-
-def workload_of(node: ir.Node) -> Workload | None:
-    """The workload that a Conv node is; two nodes with the same one take the same time."""
-    reads, weight = static_shape(node.inputs[0]), static_shape(node.inputs[1])
-    strides = set(attribute(node, "strides", (1,)))
-    if reads is None or weight is None or len(strides) != 1:
-        return None
-    return reads, weight, strides.pop()
 
 
 def _measured(reads: list[int], weight: list[int], stride: int, ms: float, layers: int) -> Measured:

@@ -40,11 +40,6 @@ class Checkpoint:
     classes: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    @property
-    def module_class(self) -> str | None:
-        """The class name of a whole module, as ``models.MobileNetSkipAdd``."""
-        return self.classes.get("")
-
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read weights from ``path``: .pth, .pt or .safetensors, a state dict or a whole module.

@@ -152,6 +152,8 @@ def test_a_laptop_prints_the_line_for_the_board(edgeup: Callable, tmp_path: Path
     assert line in ran.err
     dry = edgeup("build", model, *options, "--dry-run")
     assert (dry.status, dry.out) == (0, f"{line}\n")
+    assert dry.err == ""
+    assert "Where the model will run, in the folder that holds my net.onnx: " in ran.err
     as_json = edgeup("build", model, *options, "--dry-run", "--format", "json")
     assert as_json.json == {"commands": [line]}
     refused = edgeup("build", model, *options, "--format", "json")
@@ -252,10 +254,10 @@ def test_the_model_is_never_overwritten(edgeup: Callable, tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(model)
     ran = edgeup("build", model, "--target", "rtx", "-o", model)
     assert ran.status == 2
-    assert "would overwrite" in ran.err
+    assert "would be overwritten, and it is read" in ran.err
     ran = edgeup("build", model, "--target", "trt-10.3", "--timing-cache", tmp_path / "link")
     assert ran.status == 2
-    assert "would overwrite" in ran.err
+    assert "would be overwritten, and it is read" in ran.err
     assert model.read_bytes() == before
 
 

@@ -414,7 +414,7 @@ def test_what_stays_fp32_and_what_nvidia_says_stand_on_the_page(
     page = (tmp_path / "check.html").read_text()
     assert "Precision: bf16; 1 node would stay in fp32." in page
     assert "NVIDIA&#x27;s parser, tensorrt_rtx 1.7.1: refused when asked to parse." in page
-    assert "GridSample sample no &lt;such&gt; plugin" in page
+    assert "GridSample sample: no &lt;such&gt; plugin" in page
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "link.json", "check.html"])

@@ -119,9 +119,12 @@ def test_open_dimensions_are_refused_with_the_shape_that_closes_them(
     ran = edgeup("optimize", source, "-o", out)
     assert ran.status == 2
     assert "--shape image:1x2x" in ran.err
+    assert "which freezes them in the result, or leave them open with --no-verify" in ran.err
     assert not out.exists()
     ran = edgeup("optimize", source, "-o", out, "--shape", "1x2x4x4")
     assert ran.status == 0, ran.err
+    told = "note: --shape froze image: 1x2xnxn became 1x2x4x4 in out.onnx"
+    assert told in " ".join(ran.out.split())
     dims = [d.dim_value for d in onnx.load(out).graph.input[0].type.tensor_type.shape.dim]
     assert dims == [1, 2, 4, 4]
 
@@ -137,7 +140,7 @@ def test_open_dimensions_are_refused_with_the_shape_that_closes_them(
         (["net.onnx", "-o", "out.onnx", "--shape", "1x3x4x4"], "does not fit"),
         (["net.onnx"], "--output"),
         (["net.onnx", "-o", ""], "an empty path was given"),
-        (["net.onnx", "-o", "net.onnx"], "would overwrite net.onnx, which the model is read from"),
+        (["net.onnx", "-o", "net.onnx"], "net.onnx would be overwritten, and it is read"),
         (["net.onnx", "-o", "out.onnx", "--shape", "1x2x8x8:int64"], "leave :int64 out"),
         (["net.onnx", "-o", "out.onnx", "--shape", "image:1x2x8x8:float32"], "leave :float32 out"),
     ],
@@ -256,7 +259,7 @@ def test_the_weights_that_a_model_is_read_from_are_not_overwritten(
     before = (tmp_path / "out.onnx.data").read_bytes()
     ran = edgeup("optimize", source, "-o", tmp_path / "out.onnx")
     assert ran.status == 2
-    assert "out.onnx.data, which the model is read from" in ran.err
+    assert "out.onnx.data would be overwritten, and it is read" in ran.err
     assert (tmp_path / "out.onnx.data").read_bytes() == before
     ran = edgeup("optimize", source, "-o", tmp_path / "other.onnx")
     assert ran.status == 0, ran.err
@@ -332,6 +335,41 @@ def test_a_refusal_names_the_shape_that_would_unblock_it(edgeup: Callable, tmp_p
     assert ran.status == 0, ran.err
     reasons = [refusal["reason"] for refusal in ran.json["refusals"]]
     assert any("--shape image:1x2xhxw" in reason for reason in reasons), reasons
+
+
+OPEN = """<ir_version: 9, opset_import: ["" : 19]>
+net (float[n,2,{height},8] image) => (float[n,2,a,b] depth) <int64[2] half = {{4, 4}}> {{
+  batch = Shape<start = 0, end = 2>(image)
+  sizes = Concat<axis = 0>(batch, half)
+  depth = Resize<mode = "linear", antialias = 1>(image, , , sizes)
+}}"""
+
+
+def test_antialias_gives_way_to_an_older_opset_where_the_batch_alone_is_open(
+    edgeup: Callable, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "net.onnx", tmp_path / "out.onnx"
+    lower = ("optimize", source, "-o", out, "--no-verify", "--target", "jetpack-5.1.2")
+    onnx.save(onnx.parser.parse_model(OPEN.format(height=8)), source)
+    ran = edgeup(*lower)
+    assert ran.status == 0, ran.err
+    assert onnx.load(out).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
+    for batch in (1, 3):
+        feeds = {"image": np.random.default_rng(0).random((batch, 2, 8, 8), np.float32)}
+        want, got = (run_once(path, feeds)["depth"] for path in (source, out))
+        assert np.ptp(want) > 0
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+def test_where_more_is_open_the_refusal_names_the_shape(edgeup: Callable, tmp_path: Path) -> None:
+    source = tmp_path / "net.onnx"
+    lower = ("optimize", source, "-o", tmp_path / "out.onnx", "--target", "jetpack-5.1.2")
+    onnx.save(onnx.parser.parse_model(OPEN.format(height="h")), source)
+    ran = edgeup(*lower, "--no-verify")
+    assert ran.status == 2
+    assert "antialias=1 does not exist in opset 17" in ran.err
+    assert "the length of axis 2 is not known; --shape image:nx2xhx8 would tell" in ran.err
+    assert edgeup(*lower, "--shape", "1x2x8x8").status == 0
 
 
 def test_tuning_needs_fixed_sizes(edgeup: Callable, tmp_path: Path) -> None:

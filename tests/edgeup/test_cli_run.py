@@ -235,6 +235,7 @@ def test_a_wrong_request_is_one_line_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = model(tmp_path, **made)
+    (tmp_path / "a.npy").write_bytes(b"of another input")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     ran = edgeup("run", path.name, photo.name, *options)
     assert ran.status == 2

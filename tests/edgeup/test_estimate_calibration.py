@@ -22,7 +22,6 @@ from edgeup.export.roofline.measured import (
     Measured,
     measured_gpu,
     measured_layers,
-    workload_of,
 )
 from edgeup.export.roofline.speed import Efficiency, calibration, layer_time, packaged_efficiency
 from edgeup.export.roofline.work import Work, conv_work
@@ -200,7 +199,12 @@ def graphs() -> dict[str, Any]:
 def test_each_convolution_of_an_exported_graph_is_a_measured_workload(
     graphs: dict[str, Any],
 ) -> None:
+    from edgeup.export.passes.facts import attribute, static_shape
     from edgeup.export.roofline.layers import layers_of
+
+    def workload_of(conv: Any) -> Any:
+        (stride,) = set(attribute(conv, "strides", (1,)))
+        return static_shape(conv.inputs[0]), static_shape(conv.inputs[1]), stride
 
     for name, model in graphs.items():
         measured = {layer.workload: layer for layer in MODELS[name]}

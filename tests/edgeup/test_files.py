@@ -86,7 +86,10 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 
 def test_an_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may write anywhere, so the operating system's answer is put in its place.
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("edgeup.files.tempfile.TemporaryFile", refused)
     with pytest.raises(EdgeupError, match="not writable"):
         check_folder(tmp_path)
 

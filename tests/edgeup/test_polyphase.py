@@ -327,24 +327,6 @@ def test_a_strided_convolution_after_upsampling_is_a_decimated_filter(data):
     np.testing.assert_array_equal(decimated.apply(x), kept)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.one_of(source() for source in SOURCES.values()), st.booleans())
-def test_scales_and_shift_fold_into_the_filter(case, shifted):
-    filter_, x, expected = case
-    # Powers of two, so that folding is exact as well.
-    outputs = 2.0 ** (np.arange(expected.shape[1]) - 1)
-    inputs = -(2.0 ** (np.arange(x.shape[1]) - 1))
-    shift = np.arange(expected.shape[1]) + 3.0 if shifted else None
-    column = (-1, *[1] * (x.ndim - 2))
-    wanted = outputs.reshape(column) * expected
-    if shift is not None:
-        wanted = wanted + shift.reshape(column)
-    np.testing.assert_array_equal(filter_.scale_outputs(outputs, shift).apply(x), wanted)
-    np.testing.assert_array_equal(
-        filter_.scale_inputs(inputs).apply(x), filter_.apply(inputs.reshape(column) * x)
-    )
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_pytorch_takes_a_transposed_form_that_came_from_pytorch(data):

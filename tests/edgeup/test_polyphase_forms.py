@@ -232,8 +232,6 @@ def test_dtype_is_kept_and_sums_are_rounded_once(dtype):
         assert transposed.weight.max() == dtype(1 + 2 * small) > 1
     for form in (filter_.to_subpixel_conv(), filter_.to_phase_convs()):
         assert {conv.weight.dtype for conv in form.convs} == {np.dtype(dtype)}
-    assert filter_.scale_outputs(np.full(1, 2.0)).weight.dtype == dtype
-    assert filter_.scale_inputs(np.full(1, 2.0)).weight.dtype == dtype
 
 
 def test_equality_is_of_operators_not_of_arrays(rng):
@@ -310,9 +308,6 @@ W = np.ones((4, 2, 3, 3))
         (lambda: PolyphaseFilter.from_zero_insertion_conv(Conv(W), (2, 2), (0,)), "corner"),
         (lambda: from_conv().apply(np.ones((1, 3, 4, 4))), "input of 3 channels: wanted 2"),
         (lambda: from_conv().apply(np.ones((1, 2, 1, 1))), "too small"),
-        (lambda: from_conv().scale_outputs(np.ones(2)), r"scale of shape \(2,\): wanted \(4,\)"),
-        (lambda: from_conv().scale_outputs(np.ones(4), np.ones(1)), "shift of shape"),
-        (lambda: from_conv().scale_inputs(np.ones(4)), r"scale of shape \(4,\): wanted \(2,\)"),
         (lambda: from_conv().decimate((2,)), "strides"),
     ],
 )

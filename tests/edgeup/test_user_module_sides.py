@@ -33,6 +33,14 @@ class Two(nn.Module):
 class Fixed(nn.Module):
     def forward(self, x):
         return x * 2
+
+tuned = Fixed()
+tuned.scale = 0
+
+def tune():
+    tuned.scale += 1
+    torch.rand(1)
+    return tuned
 """
 SHAPE = ("--shape", "1x3x12x16")
 
@@ -65,6 +73,11 @@ def test_only_a_module_that_draws_is_noticed(two: str) -> None:
     (notice,) = user_subject("drawn_net:at_import", specs, 7).notices
     assert "drawn_net:at_import draws random numbers when it is made (seed 7)" in notice
     assert user_subject("drawn_net:Fixed", specs).notices == ()
+
+
+def test_a_factory_is_called_once(two: str) -> None:
+    subject = user_subject("drawn_net:tune", [TensorSpec("", (1, 3, 12, 16))])
+    assert subject.module.scale == 1
 
 
 def test_a_module_equals_itself_and_its_export_by_its_outputs_names(

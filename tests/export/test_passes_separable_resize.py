@@ -210,6 +210,76 @@ def test_an_open_batch_stays_open(model_text, rewrite):
     assert done.error <= 3e-6
 
 
+@st.composite
+def sizes_of_an_open_batch(draw):
+    """As exporters write them: the batch, or batch and channels, measured; the rest in numbers."""
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    attributes = draw(
+        st.sampled_from(
+            [
+                'mode="linear", antialias=1',
+                'mode="cubic", antialias=1',
+                f'mode="linear", {SYMMETRIC}',
+            ]
+        )
+    )
+    measured, rest = draw(
+        st.sampled_from(
+            [
+                ("m = Shape<start=0, end=2>(x)", [height, width]),
+                ("m = Shape<end=1>(x)", [2, height, width]),
+                ("all = Shape(x)\n m = Slice(all, zero, two)", [height, width]),
+            ]
+        )
+    )
+    return attributes, measured, rest
+
+
+@given(drawn=sizes_of_an_open_batch(), height=st.integers(4, 7), batch=st.sampled_from([1, 3]))
+@settings(max_examples=40, deadline=None)
+def test_sizes_that_repeat_an_open_batch(model_text, rewrite, drawn, height, batch):
+    attributes, measured, rest = drawn
+    text = model_text(
+        f"{measured}\n s = Concat<axis=0>(m, rest)\n y = Resize<{attributes}>(x, , , s)",
+        inputs=f"float[N,2,{height},6] x",
+        output="float[N,2,?,?] y",
+        opset=19,
+        rest=np.asarray(rest, np.int64),
+        zero=np.asarray([0], np.int64),
+        two=np.asarray([2], np.int64),
+    )
+    done = rewrite(text, SeparableResize(), exact=False, dims={"N": batch}, **RTX)
+    assert not any(operator in done.nodes for operator in ("Shape", "Concat"))
+    assert done.error <= 5e-6
+
+
+@pytest.mark.parametrize(
+    ("sizes", "attributes", "axis"),
+    [
+        ("other, channels, six, six", "", 0),  # a batch, but not this one's
+        ("batch, channels, width, six", "", 2),
+        # An axis that keeps its length could still have another scale.
+        ("batch, channels, six, six", ', keep_aspect_ratio_policy="not_larger"', 0),
+    ],
+)
+def test_an_open_axis_that_may_change_is_refused(model_text, rewrite, sizes, attributes, axis):
+    text = model_text(
+        f"""other = Shape<start=0, end=1>(z)
+        batch = Shape<start=0, end=1>(x)
+        width = Shape<start=3>(x)
+        s = Concat<axis=0>({sizes})
+        y = Resize<mode="linear", antialias=1{attributes}>(x, , , s)""",
+        inputs="float[N,2,4,W] x, float[M,2] z",
+        output="float[?,2,?,?] y",
+        opset=19,
+        channels=np.asarray([2], np.int64),
+        six=np.asarray([6], np.int64),
+    )
+    done = rewrite(text, SeparableResize(), only_look=True, **RTX)
+    assert not done.optimized.rewritten
+    assert f"the length of axis {axis} is not known" in done.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("version", "attributes", "lacks"),
     [

@@ -60,3 +60,35 @@ def test_what_is_no_tensor_is_refused() -> None:
     for run in (run_module, run_with_paths):
         with pytest.raises(EdgeupError, match="returned a str among its outputs"):
             run(module, [np.zeros(2, np.float32)])
+
+
+class Scales(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.arange(3.0))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x * self.scale, self.scale
+
+
+def test_a_parameter_is_an_output_as_any_other() -> None:
+    for outputs in (
+        run_module(Scales(), [np.full(3, 2, np.float32)]),
+        [array for _, array in run_with_paths(Scales(), [np.full(3, 2, np.float32)])],
+    ):
+        np.testing.assert_array_equal(outputs[0], [0, 2, 4])
+        np.testing.assert_array_equal(outputs[1], [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda x, y: (x, y.bfloat16()), "output 1 of the module is of type bfloat16, and NumPy"),
+        (lambda x, y: x.to(torch.float8_e4m3fn), "output 0 of the module is of type float8_e4m3fn"),
+        (lambda x, y: (x, x, y.to_sparse()), "output 2 .* Sparse .* return a dense float32 tensor"),
+    ],
+)
+def test_what_numpy_cannot_hold_is_refused_by_its_place_and_type(make: Any, kind: str) -> None:
+    for run in (run_module, run_with_paths):
+        with pytest.raises(EdgeupError, match=kind):
+            run(Returns(make), [np.ones(2, np.float32)])

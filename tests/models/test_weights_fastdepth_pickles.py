@@ -154,7 +154,7 @@ def test_the_published_checkpoint(published, zipped: bool) -> None:
     assert (b"class MobileNetSkipAdd" in data) is not zipped  # the source that is never compiled
     checkpoint = read_checkpoint(path)
     assert checkpoint.kind == "whole module in a checkpoint"
-    assert checkpoint.module_class == "models.MobileNetSkipAdd"
+    assert checkpoint.classes[""] == "models.MobileNetSkipAdd"
     assert checkpoint.notes == ("epoch 22", "best_result: rmse 0.604, delta1 0.771")
     _assert_same(checkpoint.state, content["model"])
     config = recognise(checkpoint).config
@@ -173,7 +173,7 @@ def test_the_bare_module(published, zipped: bool, parallel: bool) -> None:
     path, content = published("bare.pth.tar", zipped, make)
     checkpoint = read_checkpoint(path)
     assert checkpoint.kind == "whole module"
-    assert checkpoint.module_class == "models.MobileNetSkipAdd"
+    assert checkpoint.classes[""] == "models.MobileNetSkipAdd"
     _assert_same(checkpoint.state, content.module if parallel else content)
 
 

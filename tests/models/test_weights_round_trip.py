@@ -73,7 +73,8 @@ def test_a_checkpoint_comes_back(tmp_path: Path, container: str, kind: str, wrap
     assert checkpoint.kind == kind
     _assert_same(dict(checkpoint.state), network)
     whole = "module" in kind
-    assert checkpoint.module_class == ("torch.nn.modules.container.Sequential" if whole else None)
+    wanted = "torch.nn.modules.container.Sequential" if whole else None
+    assert checkpoint.classes.get("") == wanted
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeup.errors import EdgeupError
-from edgeup.files import refuse_overwriting
 from edgeup.pipeline.build.commands import board_commands
 from edgeup.pipeline.build.model import asked_of
 from edgeup.pipeline.build.place import CannotBuildError, Place, find_place, finders
@@ -33,10 +32,15 @@ if TYPE_CHECKING:
 class NotHereError(CannotBuildError):
     """This machine cannot build; ``commands`` do it on one that can."""
 
-    def __init__(self, reason: str, commands: tuple[str, ...]) -> None:
+    def __init__(self, reason: str, path: Path, commands: tuple[str, ...]) -> None:
         on_board = "; then ".join(commands)
-        super().__init__(f"{reason}. Where the model will run: {on_board}")
+        super().__init__(f"{reason}. Where the model will run, {beside(path)}: {on_board}")
         self.commands = commands
+
+
+def beside(path: Path) -> str:
+    """Where the commands for a board expect the files."""
+    return f"in the folder that holds {path.name}"
 
 
 def build_file(path: Path, output: Path, wish: BuildWish, stage: Stage) -> BuildResult:
@@ -44,24 +48,20 @@ def build_file(path: Path, output: Path, wish: BuildWish, stage: Stage) -> Build
 
     Raises:
         NotHereError: this machine cannot build for the target; it holds the commands that do.
-        EdgeupError: the file cannot be read or would be overwritten, or an option makes no sense
-            for the target.
+        EdgeupError: the file cannot be read, or an option makes no sense for the target.
     """
-    from edgeup.export.load import external_files
     from edgeup.export.serialize import to_bytes
-    from edgeup.runtime.engine.sidecar import sidecar_path
 
     check_wish(wish)
     wish = with_dla_typing(wish)
     stage(f"reading {path.name}")
     read: list[str] = []
     model = load_named(path, read.append)
-    goals = [output, sidecar_path(output), *filter(None, [wish.timing_cache])]
-    refuse_overwriting(goals, {path, *external_files(model)})
     try:
         place = find_place(wish.target, wish.using, finders())
     except CannotBuildError as error:
-        raise NotHereError(str(error), board_commands(path, model, output, wish)) from error
+        commands = board_commands(path, model, output, wish)
+        raise NotHereError(str(error), path, commands) from error
     prepared = prepare(model, wish, stage)
     options, said = with_workspace(prepared.options, place.device)
     notices = [*read, *said]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,11 @@ from edgeup.files import sha256_of
 from edgeup.pipeline.build.place import Place
 from edgeup.pipeline.build.wish import BuildWish, Prepared
 from edgeup.runtime.engine.request import Built
+from edgeup.runtime.report_head import head
 
 if TYPE_CHECKING:
     from edgeup.runtime.engine.downgrade import ReadBack
     from edgeup.runtime.engine.sidecar import Sidecar
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,12 @@ class BuildFacts:
 def build_result(facts: BuildFacts, wish: BuildWish) -> BuildResult:
     """The report, the engine and its sidecar."""
     from edgeup.runtime.engine.sidecar import sha256, sidecar_path
-    from edgeup.runtime.environment import environment
 
     built, model, place = facts.built, facts.prepared.model, facts.place
     engine = built.engine
-    created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     report: dict[str, Any] = {
         "kind": "build",
-        "schema_version": SCHEMA_VERSION,
-        "created": created,
-        "command": wish.command,
+        **head(wish.command),
         "passed": engine is not None and facts.read_back.passed and model.passed,
         "onnx": {
             "path": str(facts.path),
@@ -73,7 +67,6 @@ def build_result(facts: BuildFacts, wish: BuildWish) -> BuildResult:
         "build_s": round(facts.seconds, 3),
         "warnings": list(built.warnings),
         "notices": _notices(facts, wish),
-        "environment": environment(),
     }
     if engine is None:
         return BuildResult(report, {})

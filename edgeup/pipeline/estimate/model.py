@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
 from edgeup.pipeline.estimate.place import Place, choose_mode, place_of
+from edgeup.runtime.report_head import head
 from edgeup.spec import TensorSpec
 from edgeup.targets import Target
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from edgeup.export.roofline.layers import Layer
     from edgeup.export.roofline.speed import Efficiency, Gpu
 
-SCHEMA_VERSION = 1
 COSTLIEST = 10
 
 
@@ -44,8 +43,8 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
     from edgeup.export.load import freeze_shapes, input_specs, load_model
     from edgeup.export.roofline.speed import calibration
     from edgeup.export.shapes import infer_shapes
+    from edgeup.pipeline.graph_sections import stages_section, times_by_layer
     from edgeup.pipeline.sections import tensor_section
-    from edgeup.runtime.environment import environment
 
     choose_mode(request.target, request.power_mode)  # refuses before the file is read
     notices: list[str] = []
@@ -57,9 +56,7 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
     sections = estimate_sections(model, request.target, request.precision, request.power_mode)
     return {
         "kind": "estimate",
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": request.command,
+        **head(request.command),
         "model": {
             "name": path.stem,
             "path": str(path),
@@ -67,11 +64,11 @@ def estimate_file(path: Path, request: EstimateRequest) -> dict[str, Any]:
         },
         "target": request.target.to_json(),
         **sections,
+        "stages": stages_section(model, None, times_by_layer(sections)),
         "notices": [*notices, *sections["notices"]],
         "calibration": {
             key: value for key, value in calibration().items() if not key.startswith("_")
         },
-        "environment": environment(),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError, MissingPackageError
-from edgeup.pipeline.label_placement import Box, Place, place_labels
+from edgeup.label_placement import Box, Place, place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
