@@ -28,6 +28,13 @@ def cut_names(names: Sequence[str], widths: Sequence[int]) -> list[str]:
     return all_cut(partial(_ends, 0))
 
 
+def first_of_each(names: Sequence[str], others: Sequence[int], width: int) -> list[str]:
+    """Names with how many more stand with each: ``conv_1 +2``; all within a width."""
+    suffixes = [f" +{number}" if number else "" for number in others]
+    cut = cut_names(names, [width - len(suffix) for suffix in suffixes])
+    return [name + suffix for name, suffix in zip(cut, suffixes, strict=True)]
+
+
 def _cuts(narrowest: int, longest: int) -> Iterator[_Cut]:
     yield from (partial(_ends, head) for head in range(narrowest - 1))
     yield from (partial(_middle, start) for start in range(1, longest))

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from edgeup.cli.cut_names import cut_names
+from edgeup.cli.cut_names import first_of_each
 from edgeup.cli.summary import facts, written_line
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
 def _labels(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     """What of the names tells layers apart, and how many nodes are fused with each."""
     fused = [len(layer["operators"]) - 1 for layer in layers]
-    suffixes = [f" +{number}" if number else "" for number in fused]
-    widths = [_LABEL - len(suffix) for suffix in suffixes]
-    names = cut_names([layer["name"] for layer in layers], widths)
-    return [name + suffix for name, suffix in zip(names, suffixes, strict=True)]
+    return first_of_each([layer["name"] for layer in layers], fused, _LABEL)
 
 
 def _kinds(layers: Sequence[Mapping[str, Any]]) -> Table:

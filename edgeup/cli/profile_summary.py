@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from edgeup.cli.cut_names import first_of_each
 from edgeup.cli.summary import facts
 from edgeup.pipeline.baseline import share_text
 from edgeup.pipeline.quantities import QUANTITIES
@@ -166,19 +167,17 @@ def _layers(layers: Mapping[str, Any]) -> Iterable[RenderableType]:
     more = f", the {_COSTLIEST} longest of {len(rows)}" if len(rows) > _COSTLIEST else ""
     yield Text(f"\nlayers by {layers['source']}, {layers['runs']} runs{more}", style="bold")
     table = _table("layer", "stage", "mean", "share")
-    for row in rows[:_COSTLIEST]:
+    shown = rows[:_COSTLIEST]
+    for row, label in zip(shown, _labels(shown), strict=True):
         stage = "" if row["stage"] is None else layers["stages"][row["stage"]]["name"]
-        table.add_row(_label(row), stage, _ms(row["mean_ms"]), f"{row['share']:.1%}")
+        table.add_row(label, stage, _ms(row["mean_ms"]), f"{row['share']:.1%}")
     yield Padding(table, (0, 0, 0, 2))
 
 
-def _label(row: Mapping[str, Any]) -> str:
-    """Its first node, which tells layers apart, and how many are fused with it."""
-    nodes = row["nodes"] or [row["name"]]
-    suffix = f" +{len(nodes) - 1}" if len(nodes) > 1 else ""
-    width = _LABEL - len(suffix)
-    name = nodes[0]
-    return (name if len(name) <= width else f"…{name[1 - width :]}") + suffix
+def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The first node of each, which tells layers apart, and how many are fused with it."""
+    nodes = [row["nodes"] or [row["name"]] for row in rows]
+    return first_of_each([names[0] for names in nodes], [len(names) - 1 for names in nodes], _LABEL)
 
 
 def _board(board: Mapping[str, Any]) -> str:

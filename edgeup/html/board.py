@@ -126,8 +126,7 @@ def power(report: Section) -> Markup:
     interval = found["sensor_interval_ms"]
     return facts(
         {
-            "energy per inference": f"{words.figures(found['energy_per_inference_mj'])} mJ above "
-            f"idle, {words.figures(found['gross_per_inference_mj'])} mJ with it",
+            "energy per inference": _energy(found),
             "power": f"{_watts(found['mean_mw'])}, {_watts(found['min_mw'])} to "
             f"{_watts(found['max_mw'])}",
             "idle": f"{_watts(found['idle_mw'])}, from {found['idle_samples']} samples",
@@ -138,6 +137,12 @@ def power(report: Section) -> Markup:
             + ("" if interval is None else f"; the sensor renews itself every {interval:g} ms"),
         }
     )
+
+
+def _energy(power: Section) -> str:
+    above, gross = power["energy_per_inference_mj"], power["gross_per_inference_mj"]
+    said = f"{words.figures(above)} mJ above idle" if above > 0 else "none above idle"
+    return f"{said}, {words.figures(gross)} mJ with it"
 
 
 def _watts(milliwatts: float) -> str:

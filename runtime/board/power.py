@@ -97,11 +97,16 @@ class Power:
     @property
     def is_above_idle(self) -> bool:
         """Whether the runs drew more than idle; else the energy above it says nothing."""
-        return self.energy_per_inference_mj > _ROUNDING * self.gross_per_inference_mj
+        return self.energy_per_inference_mj > 0
 
     def to_json(self) -> dict[str, Any]:
         """As a report holds it."""
         return {"measured": True, **asdict(self), "total_rails": list(self.total_rails)}
+
+
+def _above(gross: float, idle: float) -> float:
+    """The difference; 0 where it may be what the sums' rounding left of two equal numbers."""
+    return gross - idle if abs(gross - idle) > _ROUNDING * gross else 0.0
 
 
 def measure_power(
@@ -176,7 +181,7 @@ def measure_power(
         idle_mw=idle_mw,
         idle_std_mw=float(resting.std()),
         rails_mw={name: series.energy_mj(timed, (name,)) / timed.seconds for name in names},
-        energy_per_inference_mj=(gross_mj - idle_mw * timed.seconds) / inferences,
+        energy_per_inference_mj=_above(gross_mj, idle_mw * timed.seconds) / inferences,
         gross_per_inference_mj=gross_mj / inferences,
     )
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeup.cli.cut_names import cut_names
+from edgeup.cli.cut_names import cut_names, first_of_each
 
 
 def test_names_of_one_pass_differ_by_their_beginning() -> None:
@@ -33,3 +33,8 @@ def test_no_name_is_wider_than_its_column(names: list[str], width: int) -> None:
     assert all(text == name for text, name in zip(found, names, strict=True) if len(name) <= width)
     if len(set(names)) == 1:
         assert len(set(found)) == 1
+
+
+def test_what_stands_with_a_name_is_counted_within_the_width() -> None:
+    found = first_of_each(["decoder.block_1.conv", "short"], [2, 0], 12)
+    assert found == ["…k_1.conv +2", "short"]
