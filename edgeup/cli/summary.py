@@ -124,8 +124,8 @@ def _judged(output: Mapping[str, Any]) -> str:
     )
     atol = f"atol {_number(needed['atol'])}"
     if share:
-        atol = f"{_number(needed['atol_of_peak'])} of the peak, and {atol} for all inputs"
-        atol += " without a star," if excused else ","
+        inputs = "all inputs without a star" if excused else "all inputs"
+        atol = f"{_number(needed['atol_of_peak'])} of the peak ({atol} for {inputs})"
     return f"{tolerance}; needed {atol} at that rtol, {by_rtol}"
 
 

@@ -45,7 +45,7 @@ def equality(report: Section) -> Markup:
 
 def _rows(outputs: Any) -> Iterator[list[str]]:
     for output in outputs:
-        for case in (*output.get("cases", ()), {"kind": "all", **output}):
+        for case in (*output.get("cases", ()), {"kind": "worst", **output}):
             cosine = case.get("cosine")
             yield [
                 str(output["name"]),

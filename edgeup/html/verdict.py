@@ -128,7 +128,9 @@ def _where_they_part(report: Report) -> Iterator[str]:
     """The first node of two that differ, where `edgeup verify --bisect` looked for it."""
     for key, said in (("first_difference", "differs"), ("first_nonfinite", "is not finite")):
         if node := (report.get("bisect") or {}).get(key):
-            yield f"{first_words(said, node)}: {node['op']} {node['node']}."
+            reasons = "; ".join(node["unlike"])
+            unlike = f" The two nodes differ in {reasons}." if reasons else ""
+            yield f"{first_words(said, node)}: {node['op']} {node['node']}.{unlike}"
 
 
 def _kept(precision: Report) -> str:

@@ -160,7 +160,7 @@ def test_slower_than_the_original_and_random_weights_are_said_first() -> None:
 def test_a_failed_verify_names_the_first_node_and_has_tiles() -> None:
     node = {
         **{"node": "up", "op": "Resize", "among": ["up"], "value": "v", "candidate_value": "v"},
-        **{"candidate_node": "up", "candidate_op": "Resize"},
+        **{"candidate_node": "up", "candidate_op": "Resize", "unlike": ["mode: linear, cubic"]},
     }
     report = {
         **{"passed": False, "candidate": {}, "task": "depth", "notices": []},
@@ -170,7 +170,8 @@ def test_a_failed_verify_names_the_first_node_and_has_tiles() -> None:
         ],
         "bisect": {"first_difference": node, "first_nonfinite": None},
     }
-    assert "First node whose output differs: Resize up." in words_of(verdict(report))
+    box = words_of(verdict(report))
+    assert "First node whose output differs: Resize up. The two nodes differ in mode: linear" in box
     shown = words_of(tiles(report))
     for said in ("2.00e+00 output depth", "3 of 12,000 elements", "61.2 dB", "delta_1.25 0.875"):
         assert said in shown, said
