@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeup.errors import EdgeupError
+from edgeup.files import sha256_of
 from edgeup.pipeline.acceptance import acceptance_notices, acceptance_section
 from edgeup.pipeline.forms import Forms, optimize_with
 from edgeup.pipeline.graph_sections import graph_sections, worst_case_section
@@ -201,7 +202,7 @@ def _model_section(model: ir.Model, path: Path) -> dict[str, Any]:
         "parameters": sum(int(w.size) for w in weights if w.dtype.is_floating_point()),
         "macs": macs(model).total,
         "inputs": [tensor_section(spec) for spec in input_specs(model)],
-        "weights": {"source": "file", "path": path.name},
+        "weights": {"source": "file", "path": path.name, "sha256": sha256_of(path)},
     }
 
 

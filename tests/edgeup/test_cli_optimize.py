@@ -68,6 +68,7 @@ def test_the_report_lists_what_was_done_and_is_true_of_the_file(
     assert [site["pass"] for site in report["rewrites"]] == ["identity-resize"]
     assert report["parity"][0]["max_abs"] == 0
     assert source.read_bytes() == before
+    assert report["model"]["weights"]["sha256"] == hashlib.sha256(before).hexdigest()
     assert model.opset_import[0].version == 17
 
 
