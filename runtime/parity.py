@@ -53,6 +53,7 @@ def run_parity(
     tolerances: Tolerances,
     *,
     nearby: Nearby | None = None,
+    by_rms: bool = False,
 ) -> list[OutputParity]:
     """Run both on every case and compare; see `compare`.
 
@@ -68,8 +69,9 @@ def run_parity(
             error must be: one element that flips says nothing of the others. At least one case
             must judge, and not on a reference that is constant. A strict tolerance is not
             excused.
+        by_rms: the RMS error, by which a case is found to be unstable, is its verdict: it passes.
     """
-    comparison, worst = Comparison(tolerances), WorstCases()
+    comparison, worst = Comparison(tolerances, by_rms=by_rms), WorstCases()
     for case in cases:
         wanted = reference(case.feeds)
         again = None if nearby is None else partial(nearby, case.feeds)
@@ -108,9 +110,13 @@ class Comparison:
     Args:
         tolerances: for floating outputs.
         metrics: what to compute of each output in each case.
+        by_rms: unstable cases pass (see `run_parity`).
     """
 
-    def __init__(self, tolerances: Tolerances, metrics: Metrics = METRICS) -> None:
+    def __init__(
+        self, tolerances: Tolerances, metrics: Metrics = METRICS, *, by_rms: bool = False
+    ) -> None:
+        self._by_rms = by_rms
         self._tolerances = tolerances
         self._metrics = metrics
         self._tracks: dict[str, _Track] = {}
@@ -160,7 +166,7 @@ class Comparison:
         """
         if not self._tracks:
             raise EdgeupError("nothing to compare: there was no case with an output")
-        return [track.report() for track in self._tracks.values()]
+        return [track.report(by_rms=self._by_rms) for track in self._tracks.values()]
 
 
 def _tolerance_of(name: str, array: Array, tolerances: Tolerances) -> Tolerance:
@@ -230,7 +236,7 @@ class _Track:
             )
             self.notes[note] = None
 
-    def report(self) -> OutputParity:
+    def report(self, *, by_rms: bool) -> OutputParity:
         judging = [case for case in self.cases if not case.unstable] or self.cases
         compared = [case for case in judging if not case.reason]
         worst = max(judging, key=CaseParity.severity)
@@ -243,13 +249,13 @@ class _Track:
                 if low <= high
                 else "proves little: the reference has no finite element"
             )
+        refused = []
         # Where what varies is excused, what is constant must not carry the verdict.
-        empty = vacuous and len(judging) < len(self.cases)
-        if empty:
-            notes.append(NOTHING_JUDGED)
+        if vacuous and len(judging) < len(self.cases) and not by_rms:
+            refused.append(NOTHING_JUDGED)
         if vacuous and low > high and any(case.elements for case in compared):
-            empty = True
-            notes.append(NO_NUMBER)
+            refused.append(NO_NUMBER)
+        passed = all(case.passed or (by_rms and case.unstable) for case in judging)
         return OutputParity(
             name=self.name,
             shape=self.shape,
@@ -272,9 +278,9 @@ class _Track:
             elements=sum(case.elements for case in judging),
             finite=all(case.finite for case in self.cases),
             vacuous=vacuous,
-            passed=all(case.passed for case in judging) and not empty,
+            passed=passed and not refused,
             reason=next((case.reason for case in self.cases if case.reason), ""),
-            notes=tuple(notes),
+            notes=(*notes, *refused),
             cases=tuple(self.cases),
         )
 

@@ -21,7 +21,6 @@ from edgeup.cli.options import (
     respelled,
 )
 from edgeup.cli.precision_option import (
-    IoPrecision,
     IoPrecisionOption,
     KeepFp32Option,
     Precision,
@@ -100,7 +99,7 @@ def build(
         ),
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="The same as --precision fp16.")] = False,
-    io_precision: IoPrecisionOption = IoPrecision.FP32,
+    io_precision: IoPrecisionOption = "fp32",
     keep_fp32: KeepFp32Option = None,
     shapes: Annotated[
         ShapesOption,
@@ -242,7 +241,7 @@ def build(
                 compute_capabilities=tuple(compute_capability or ()),
             ),
             precision=the_precision(None if precision is None else precision.value, fp16=fp16),
-            io_precision=io_precision.asked,
+            io_precision=io_precision,
             keep_fp32=frozenset() if keep_fp32 is None else read_keep_list(keep_fp32),
             keep_list=keep_fp32,
             least=parse_engine_shapes(min_shapes),

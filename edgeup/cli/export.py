@@ -22,7 +22,6 @@ from edgeup.cli.options import (
     shapes_option,
 )
 from edgeup.cli.precision_option import (
-    IoPrecision,
     IoPrecisionOption,
     KeepFp32Option,
     Precision,
@@ -85,7 +84,7 @@ def export(
         ),
     ] = None,
     precision: PrecisionOption = Precision.FP32,
-    io_precision: IoPrecisionOption = IoPrecision.FP32,
+    io_precision: IoPrecisionOption = "fp32",
     keep_fp32: KeepFp32Option = None,
     tune: TuneOption = False,
     threads: ThreadsOption = None,
@@ -127,7 +126,7 @@ def export(
             seed=seed,
             forms=Forms(tune, threads, cache_folder() if tune else None),
             precision=precision.value,
-            io_precision=io_precision.asked,
+            io_precision=io_precision,
             keep_fp32=frozenset() if keep_fp32 is None else read_keep_list(keep_fp32),
         )
         conditions = parse_conditions(fail_on or ())

@@ -18,7 +18,6 @@ from edgeup.cli.options import (
     output_option,
 )
 from edgeup.cli.precision_option import (
-    IoPrecision,
     IoPrecisionOption,
     KeepFp32Option,
     Precision,
@@ -42,7 +41,7 @@ def optimize(
     ] = "cpu",
     shape: FixedShapesOption = None,
     precision: PrecisionOption = Precision.FP32,
-    io_precision: IoPrecisionOption = IoPrecision.FP32,
+    io_precision: IoPrecisionOption = "fp32",
     keep_fp32: KeepFp32Option = None,
     tune: TuneOption = False,
     threads: ThreadsOption = None,
@@ -86,7 +85,7 @@ def optimize(
             seed=seed,
             forms=Forms(tune, threads, cache_folder() if tune else None),
             precision=precision.value,
-            io_precision=io_precision.asked,
+            io_precision=io_precision,
             keep_fp32=frozenset() if keep_fp32 is None else read_keep_list(keep_fp32),
         )
         check_precision(request.precision, request.target, request.io_precision, request.keep_fp32)

@@ -19,24 +19,12 @@ class Precision(str, Enum):
     BF16 = "bf16"
 
 
-class IoPrecision(str, Enum):
-    """Of graph inputs and outputs."""
-
-    FP32 = "fp32"
-    SAME = "same"
-
-    @property
-    def asked(self) -> Literal["fp32", "same"]:
-        """As the pipeline takes it."""
-        return "same" if self is IoPrecision.SAME else "fp32"
-
-
 PrecisionOption = Annotated[
     Precision,
     typer.Option(help="Of weights and activations; nodes that lose too much stay fp32."),
 ]
 IoPrecisionOption = Annotated[
-    IoPrecision,
+    Literal["fp32", "same"],
     typer.Option(help="Of inputs and outputs: fp32, or the same as --precision."),
 ]
 KeepFp32Option = Annotated[

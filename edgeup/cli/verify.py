@@ -30,30 +30,6 @@ class Task(str, Enum):
     IMAGE = "image"
 
 
-class ReferencePrecision(str, Enum):
-    """What the reference is computed in."""
-
-    FP32 = "fp32"
-    FP64 = "fp64"
-
-    @property
-    def asked(self) -> Literal["fp32", "fp64"]:
-        """As the pipeline takes it."""
-        return "fp64" if self is ReferencePrecision.FP64 else "fp32"
-
-
-class Rounding(str, Enum):
-    """What rounds the numbers of ONNX files in 16 bits."""
-
-    EACH_NODE = "each-node"
-    BACKEND = "backend"
-
-    @property
-    def asked(self) -> Literal["each-node", "backend"]:
-        """As the pipeline takes it."""
-        return "backend" if self is Rounding.BACKEND else "each-node"
-
-
 SIDE = (
     "MODEL.onnx, an engine, outputs.npz, a network (fastdepth:nnconv5, fcrn), or your own "
     "PACKAGE.MODULE:NAME."
@@ -145,18 +121,18 @@ def verify(
         ),
     ] = None,
     reference_precision: Annotated[
-        ReferencePrecision,
+        Literal["fp32", "fp64"],
         typer.Option(
             help="fp64: PyTorch in float64; of a small ONNX file, onnx's ReferenceEvaluator."
         ),
-    ] = ReferencePrecision.FP32,
+    ] = "fp32",
     rounding: Annotated[
-        Rounding,
+        Literal["each-node", "backend"],
         typer.Option(
             help="Of ONNX files in fp16 or bf16: round each node's result as a GPU stores it, or "
             "take what ONNX Runtime computes, mostly in float32."
         ),
-    ] = Rounding.EACH_NODE,
+    ] = "each-node",
     task: Annotated[
         Task | None, typer.Option(help="What the outputs are: its metrics are wanted too.")
     ] = None,
@@ -246,8 +222,8 @@ def verify(
                 preprocess=None if preprocess is None else parse_preprocess(preprocess),
             ),
             tolerances=parse_tolerances(rtol, atol, check_error_stat, error_quantile),
-            reference_precision=reference_precision.asked,
-            rounding=rounding.asked,
+            reference_precision=reference_precision,
+            rounding=rounding,
             task=None if task is None else find_task(task.value, data_range),
             ground_truth=ground_truth,
             validate=validate,

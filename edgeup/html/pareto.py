@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 
 from edgeup.html import words
+from edgeup.html.grid import grid
 from edgeup.html.labels import around, numbers
 from edgeup.html.markup import Markup, tag
-from edgeup.html.scale import Scale, ticks
+from edgeup.html.scale import Scale
 from edgeup.label_placement import Box
 from edgeup.pareto import efficient
 
@@ -60,7 +61,7 @@ def pareto(points: Sequence[Point], x_name: str, y_name: str) -> Markup:
     drawing = tag(
         "svg",
         tag("title", f"{y_name} against {x_name}; undominated: {', '.join(p.name for p in best)}"),
-        *_grid(x, y),
+        *grid(x, y, below=16, text=_cost),
         *(tag("polyline", points=_steps(front, x, y), class_="frontier")
           for front in fronts.values()),
         *(_mark(point, x, y, point in best) for point in points),
@@ -95,16 +96,8 @@ def _named(fronts: Mapping[str, Sequence[Point]], others: Sequence[Point]) -> st
     return " ".join(said)
 
 
-def _grid(x: Scale, y: Scale) -> Iterator[Markup]:
-    for value in ticks(x):
-        at = x(value)
-        yield tag("line", x1=at, x2=at, y1=26.0, y2=258.0, class_="grid")
-        yield tag("text", f"{value:g}", x=at, y=274.0, class_="mid soft")
-    for value in ticks(y):
-        at = y(value)
-        yield tag("line", x1=48.0, x2=386.0, y1=at, y2=at, class_="grid")
-        yield tag("text", f"{value:.0e}" if value < 1e-2 or value >= 1e4 else f"{value:g}",
-                  x=44.0, y=at + 4, class_="end soft")  # fmt: skip
+def _cost(value: float) -> str:
+    return f"{value:.0e}" if value < 1e-2 or value >= 1e4 else f"{value:g}"
 
 
 def _mark(point: Point, x: Scale, y: Scale, best: bool) -> Markup:

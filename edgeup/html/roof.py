@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeup.html import words
+from edgeup.html.grid import grid
 from edgeup.html.labels import Circle, along, around, numbers
 from edgeup.html.markup import Markup, join, tag
-from edgeup.html.scale import Scale, ticks
+from edgeup.html.scale import Scale
 from edgeup.label_placement import Box
 
 Section = Mapping[str, Any]
@@ -40,7 +41,9 @@ def drawing(estimate: Section) -> Markup:
     return tag(
         "svg",
         tag("title", f"Roofline of {of} with {len(layers)} layers"),
-        *_grid(x, y),
+        *grid(x, y, below=14),
+        tag("text", "MACs per byte moved", x=219.0, y=303.0, class_="mid"),
+        tag("text", "GMAC/s", x=48.0, y=18.0),
         *(_roofs(gpu, x, y) if gpu else ()),
         *discs,
         *labels,
@@ -52,19 +55,6 @@ def drawing(estimate: Section) -> Markup:
 def point_of(layer: Section) -> tuple[float, float]:
     """MACs per byte, and 1e9 MACs per second."""
     return layer["macs"] / layer["bytes"], layer["macs"] / layer["estimate_us"] * 1e-3
-
-
-def _grid(x: Scale, y: Scale) -> Iterator[Markup]:
-    for value in ticks(x):
-        at = x(value)
-        yield tag("line", x1=at, x2=at, y1=8.0, y2=270.0, class_="grid")
-        yield tag("text", f"{value:g}", x=at, y=284.0, class_="mid soft")
-    for value in ticks(y):
-        at = y(value)
-        yield tag("line", x1=44.0, x2=394.0, y1=at, y2=at, class_="grid")
-        yield tag("text", f"{value:g}", x=40.0, y=at + 4, class_="end soft")
-    yield tag("text", "MACs per byte moved", x=219.0, y=303.0, class_="mid")
-    yield tag("text", "GMAC/s", x=48.0, y=18.0)
 
 
 def _roofs(gpu: Section, x: Scale, y: Scale) -> Iterator[Markup]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NONE = "–"
+from edgeup.digits import shortest
 
-_ALL_DIGITS = 17
-"""Of a float64."""
+NONE = "–"
 
 
 def figures(value: float) -> str:
@@ -62,12 +61,7 @@ def allowed(tolerance: Mapping[str, Any]) -> str:
 
 def quality(value: Any) -> str:
     """Four figures; of what is nearly 1, as many as tell it from 1."""
-    if value is None:
-        return NONE
-    digits = 4
-    while value != 1 and float(f"{value:.{digits}g}") == 1 and digits < _ALL_DIGITS:
-        digits += 1
-    return f"{value:.{digits}g}"
+    return NONE if value is None else shortest(value, 1.0, 4)
 
 
 def percent(part: float, whole: float) -> str:

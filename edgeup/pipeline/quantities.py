@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgeup.digits import shortest
 from edgeup.errors import unknown
 
 
@@ -38,19 +39,6 @@ class Unit:
         space = "" if name in ("", "%", "/s") else " "
         number = shortest(value / factor, None if beside is None else beside / factor, self.digits)
         return f"{number}{space}{name}"
-
-
-def shortest(value: float, beside: float | None, digits: int) -> str:
-    """``value`` in so many significant digits, or in as many more as show which is greater."""
-    most = 17  # tell any two floats apart
-    for more in range(digits, most):
-        text = f"{value:.{more}g}"
-        shown = float(text)
-        if beside is None or beside == value:
-            return text
-        if shown != beside and (shown > beside) == (value > beside):
-            return text
-    return f"{value:.{most}g}"
 
 
 MS = Unit({"ms": 1.0, "us": 1e-3, "s": 1e3})

@@ -145,24 +145,15 @@ def measure_power(
         np.array([sample.at_s for sample in whole]),
         {name: np.array([sample.rails[name] for sample in whole]) for name in names},
     )
-    counts = {window: series.count(window, sensor_interval_ms) for window in (idle, timed)}
-    for window, when, remedy in (
-        (timed, "during the timed runs", "run longer"),
-        (idle, "before the runs, idle", "take them more often"),
+    if why := _too_little(
+        series,
+        {window: _unread(samples, names, window) or stopped for window in (idle, timed)},
+        idle=idle,
+        timed=timed,
+        interval_s=interval_s,
+        sensor_interval_ms=sensor_interval_ms,
     ):
-        if counts[window] < LEAST_SAMPLES:
-            cause = _unread(samples, names, window) or stopped
-            return NotMeasured(
-                f"{counts[window]} samples of power {when} ({window.seconds:.2f} s), "
-                f"{LEAST_SAMPLES} are needed: {cause or remedy}"
-            )
-    gap_s = series.longest_gap_s(timed)
-    if gap_s > series.longest_allowed_s(timed, max(interval_s, (sensor_interval_ms or 0) * 1e-3)):
-        cause = _unread(samples, names, timed) or stopped
-        return NotMeasured(
-            f"no sample of power for {gap_s:.2f} of the {timed.seconds:.2f} s of the timed runs: "
-            f"{cause or 'this machine was too busy to take them; measure again'}"
-        )
+        return NotMeasured(why)
     watched, resting = series.within(timed, total.rails), series.within(idle, total.rails)
     gross_mj = series.energy_mj(timed, total.rails)
     idle_mw = series.energy_mj(idle, total.rails) / idle.seconds
@@ -184,6 +175,42 @@ def measure_power(
         energy_per_inference_mj=_above(gross_mj, idle_mw * timed.seconds) / inferences,
         gross_per_inference_mj=gross_mj / inferences,
     )
+
+
+def _too_little(
+    series: _Series,
+    causes: Mapping[Window, str | None],
+    *,
+    idle: Window,
+    timed: Window,
+    interval_s: float,
+    sensor_interval_ms: float | None,
+) -> str:
+    """Why the samples of the windows do not tell their energy; empty where they do.
+
+    Args:
+        series: the samples that have all rails.
+        causes: by window, what kept samples away, where that is known.
+        idle: see `measure_power`, as for the rest.
+    """
+    for window, when, remedy in (
+        (timed, "during the timed runs", "run longer"),
+        (idle, "before the runs, idle", "take them more often"),
+    ):
+        count = series.count(window, sensor_interval_ms)
+        if count < LEAST_SAMPLES:
+            return (
+                f"{count} samples of power {when} ({window.seconds:.2f} s), "
+                f"{LEAST_SAMPLES} are needed: {causes[window] or remedy}"
+            )
+    gap_s = series.longest_gap_s(timed)
+    if gap_s > series.longest_allowed_s(timed, max(interval_s, (sensor_interval_ms or 0) * 1e-3)):
+        busy = "this machine was too busy to take them; measure again"
+        return (
+            f"no sample of power for {gap_s:.2f} of the {timed.seconds:.2f} s of the timed runs: "
+            f"{causes[timed] or busy}"
+        )
+    return ""
 
 
 def _unread(samples: Sequence[PowerSample], names: Sequence[str], window: Window) -> str | None:

@@ -20,6 +20,7 @@ FLOORS = {
     "edgeup.export": 1,
     "edgeup.runtime": 1,
     "edgeup.boards": 0,
+    "edgeup.digits": 0,
     "edgeup.error_of_peak": 0,
     "edgeup.errors": 0,
     "edgeup.files": 0,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeup.runtime.parity import NO_NUMBER, NOTHING_JUDGED
 from edgeup.spec import Feeds, Outputs, Tolerance
 
 if TYPE_CHECKING:
@@ -145,9 +144,14 @@ class RoundingBench:
             OnnxRuntimeSession(source, optimize=False, yield_cores=True) as session,
         ):
             outputs = run_parity(
-                self._reference, _as_float32(session), self.cases, self.tolerances, nearby=nearby
+                self._reference,
+                _as_float32(session),
+                self.cases,
+                self.tolerances,
+                nearby=nearby,
+                by_rms=not self._as_verify,
             )
-        return tuple(outputs if self._as_verify else map(_judged, outputs))
+        return tuple(outputs)
 
     def _reference(self, feeds: Feeds) -> Outputs:
         if id(feeds) not in self._wanted:  # the cases live as long as this object
@@ -187,13 +191,3 @@ def _away(wanted: Outputs, got: Outputs) -> Rounded:
                 max(worst.max_of_peak, largest / peak), max(worst.rms_of_peak, rms / peak)
             )
     return worst
-
-
-def _judged(output: OutputParity) -> OutputParity:
-    """With what unstable cases were excused by as their verdict: they are so by the RMS error."""
-    if not any(case.unstable for case in output.cases):
-        return output
-    every = all(case.passed or case.unstable for case in output.cases)
-    passed = every and NO_NUMBER not in output.notes
-    notes = tuple(note for note in output.notes if note != NOTHING_JUDGED)
-    return replace(output, passed=passed, notes=notes)
